@@ -1,0 +1,1 @@
+"""What services share: ids, topics, permissions, metric names; `pb/` is generated from `proto/`, never edited."""

@@ -1,0 +1,1 @@
+"""The data plane: every event once, durable, queryable, pushed to open sockets."""

@@ -1,0 +1,1 @@
+"""Supervisors of the embedded engines: PostgreSQL, NATS, the ClickHouse facade."""

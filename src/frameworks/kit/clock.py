@@ -1,0 +1,112 @@
+"""Time, randomness and ids: the only place that reads a clock or draws a random number."""
+
+import asyncio
+import heapq
+import os
+import secrets
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What services ask of time; `SystemClock` in production, `FakeClock` in tests."""
+
+    def now(self) -> datetime:
+        """The wall time, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> datetime:
+        """The wall time, UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        await asyncio.sleep(seconds)
+
+
+class FakeClock:
+    """A clock that moves only when told; sleepers wake in order of their instant."""
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self._start = start or datetime(2026, 1, 1, tzinfo=UTC)
+        self._elapsed = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = 0
+
+    def now(self) -> datetime:
+        """The fake wall time."""
+        return self._start + timedelta(seconds=self._elapsed)
+
+    def monotonic(self) -> float:
+        """Seconds since the fake start."""
+        return self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until `advance` has moved past the instant."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._order += 1
+        heapq.heappush(self._sleepers, (self._elapsed + seconds, self._order, future))
+        await future
+
+    async def advance(self, seconds: float) -> None:
+        """Move time forward, letting every sleeper due on the way run."""
+        target = self._elapsed + seconds
+        await asyncio.sleep(0)
+        while self._sleepers and self._sleepers[0][0] <= target:
+            self._elapsed, _, future = heapq.heappop(self._sleepers)
+            if not future.done():
+                future.set_result(None)
+            for _ in range(5):
+                await asyncio.sleep(0)
+        self._elapsed = target
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since the epoch, exactly."""
+    delta = instant - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def from_micros(value: int) -> datetime:
+    """The UTC instant `value` microseconds after the epoch, exactly."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def uuid7(at: datetime | None = None) -> uuid.UUID:
+    """A time-ordered UUID (RFC 9562 §5.7)."""
+    ms = micros(at) // 1000 if at else time.time_ns() // 1_000_000
+    bits = (ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    return uuid.UUID(int=bits)
+
+
+def random_bytes(count: int) -> bytes:
+    """Bytes fit for secrets."""
+    return os.urandom(count)
+
+
+def random_text(length: int, alphabet: str = "abcdefghijklmnopqrstuvwxyz0123456789") -> str:
+    """`length` characters of `alphabet`, fit for secrets."""
+    return "".join(secrets.choice(alphabet) for _ in range(length))
+
+
+def jitter(seconds: float, share: float = 0.5) -> float:
+    """`seconds` less a random part of at most `share`, so that retries spread."""
+    return seconds * (1 - share * secrets.randbelow(1000) / 1000)

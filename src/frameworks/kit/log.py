@@ -1,0 +1,43 @@
+"""Structured logs: an event name (`<noun>.<past verb>`) and facts, one JSON object a line on stderr.
+
+Secrets never reach a log: values of the fields in `SECRET_FIELDS` are replaced before writing.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+SECRET_FIELDS = frozenset(
+    {"stream_key", "token", "password", "secret", "authorization", "address", "viewer_address", "host_address", "email"}
+)
+
+
+def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for field in SECRET_FIELDS & event.keys():
+        event[field] = "[redacted]"
+    return event
+
+
+def setup(level: str = "INFO", *, stream: TextIO | None = None, pretty: bool = False) -> None:
+    """Configure logging of this process once, at its start."""
+    renderer: Any = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _redact,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get(service: str, **facts: Any) -> Any:
+    """A logger that says `service` on each line; bind tenant, stream and trace ids at the edge."""
+    return structlog.get_logger().bind(service=service, **facts)

@@ -1,0 +1,95 @@
+"""A module is something that can be started; `run` starts a set of them in order and stops it in reverse.
+
+A module asks its `Host` for infrastructure only (settings, stores, peers, listeners), never for another service.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from frameworks.kit.clock import Clock
+
+if TYPE_CHECKING:
+    from frameworks.kit.analytics import Analytics
+    from frameworks.kit.eventlog import EventLog
+    from frameworks.kit.identity import Identity, Verifier
+    from frameworks.kit.sql import Database
+
+T = TypeVar("T")
+Stub = TypeVar("Stub")
+ASGI = Callable[..., Awaitable[None]]
+
+
+class Host(Protocol):
+    """What a module may ask for; the same whether its peers run beside it or on another continent."""
+
+    clock: Clock
+    stopping: asyncio.Event
+
+    def settings(self, kind: type[T]) -> T:
+        """The module's settings, read and validated once."""
+
+    async def database(self, package: str) -> "Database":
+        """The store of the service whose Python package this is (`frameworks.control.commodore`), migrated."""
+
+    async def analytics(self) -> "Analytics":
+        """The analytics engine."""
+
+    async def eventlog(self) -> "EventLog":
+        """The event log."""
+
+    def identity(self, service: str) -> "Identity":
+        """The service's own key: it signs this service's short-lived tokens."""
+
+    def verifier(self) -> "Verifier":
+        """Checks any credential of the platform, caching verified ones until they expire."""
+
+    def peer(self, stub: Callable[[Any], Stub], *, service: str) -> Stub:
+        """A generated gRPC stub, calling as `service`; in process when the peer runs here, else over the network."""
+
+    def serve_rpc(self, descriptor: Any, servicer: object, *, service: str) -> None:
+        """Offer a protobuf service (its ServiceDescriptor) under the permission table."""
+
+    def serve_http(self, app: ASGI, *, service: str, port: int, address: str | None = None) -> None:
+        """Offer an ASGI application on its own port; the listener is bound before any module is ready."""
+
+    def spawn(self, name: str, loop: Callable[[], Awaitable[None]], *, module: str) -> None:
+        """Run a loop for the life of the module: restarted with back-off when it fails, unready meanwhile."""
+
+    def expose(self, name: str, check: Callable[[], Mapping[str, object]]) -> None:
+        """Add facts to `/health` under `name` (lag, depth, state)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A startable part of the platform; `after` orders starts, names not in this process are ignored."""
+
+    name: str
+    start: Callable[[Host], AbstractAsyncContextManager[None]]
+    after: frozenset[str] = frozenset()
+    settings: tuple[type, ...] = ()
+
+
+def ordered(modules: Iterable[Module]) -> list[Module]:
+    """Modules in an order that honours `after`; raises ValueError on a cycle."""
+    waiting = {module.name: module for module in modules}
+    done: list[Module] = []
+    while waiting:
+        free = [module for module in waiting.values() if not module.after & waiting.keys()]
+        if not free:
+            raise ValueError(f"modules wait for each other: {sorted(waiting)}")
+        for module in free:
+            done.append(module)
+            del waiting[module.name]
+    return done
+
+
+@asynccontextmanager
+async def running(modules: Sequence[Module], host: Host) -> AsyncIterator[None]:
+    """Start `modules` in order; on exit stop them in reverse."""
+    async with AsyncExitStack() as stack:
+        for module in ordered(modules):
+            await stack.enter_async_context(module.start(host))
+        yield

@@ -1,0 +1,1 @@
+"""Support services: the web console."""
