@@ -52,7 +52,9 @@ def run(folder: Path, into: Path, outputs: list[str], names: list[str]) -> None:
 def main() -> None:
     """Generate, or check for drift."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="fail when the committed files are not what this makes")
+    parser.add_argument(
+        "--check", action="store_true", help="fail when the committed files are not what this makes"
+    )
     if not parser.parse_args().check:
         TARGET.mkdir(parents=True, exist_ok=True)
         generate(TARGET)

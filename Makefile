@@ -1,0 +1,73 @@
+# FrameWorks. `make up` starts the platform, `make test` proves it. `make help` lists every target.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+ARGS ?=
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
+
+.PHONY: help up check test unit contract flows browser sdk lint types protos deps console bench clean doctor
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | column -t -s "$$(printf '\t')"
+
+doctor: ## Check that make, git and a Python with venv are here
+	@sh tools/doctor.sh $(PYTHON)
+
+$(VENV)/.installed: pyproject.toml uv.lock
+	@sh tools/doctor.sh $(PYTHON)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	@$(BIN)/uv sync --frozen --all-extras --quiet
+	@touch $@
+
+console: $(VENV)/.installed ## Build the web console
+	@$(BIN)/python tools/console.py
+
+up: $(VENV)/.installed console ## Start the whole platform with a demo stream (Ctrl-C stops it)
+	@$(BIN)/frameworks up $(ARGS)
+
+deps: ## Install ffmpeg and a browser for the tests (Debian, as root or with sudo)
+	@sh tools/deps.sh
+
+lint: $(VENV)/.installed
+	@ruff check .
+	@ruff format --check .
+	@lint-imports
+	@$(BIN)/python -m tools.lint
+	@$(BIN)/python tools/protos.py --check
+	@codespell README.md CHANGELOG.md CONTRIBUTING.md docs src proto tests tools bench --skip '*/static/*,*/pb/*,*.json'
+
+types: $(VENV)/.installed
+	@mypy
+
+unit: $(VENV)/.installed ## Unit and model tests
+	@pytest -q tests/unit tests/model tests/architecture tests/lint $(ARGS)
+
+check: lint types unit ## The fast part: lint, types, unit tests
+
+contract: $(VENV)/.installed ## Every implementation of every port, on real engines
+	@pytest -q tests/contract $(ARGS)
+
+flows: $(VENV)/.installed console ## The whole platform, in one process and in several
+	@pytest -q tests/flows $(ARGS)
+
+sdk: $(VENV)/.installed console ## The official SDK, unmodified, against the platform
+	@pytest -q tests/sdk $(ARGS)
+
+browser: $(VENV)/.installed console ## The browser journey, and axe over the pages
+	@pytest -q tests/browser $(ARGS)
+
+test: deps check console ## Everything; does all its set-up
+	@pytest -q tests/contract tests/flows tests/sdk tests/browser $(ARGS)
+
+protos: $(VENV)/.installed ## Generate contracts/pb from proto/
+	@$(BIN)/python tools/protos.py
+
+bench: $(VENV)/.installed console ## Measure every claim (minutes)
+	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## Remove what was built (not the data directory)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/frameworks/support/console/static web/console/node_modules

@@ -1,0 +1,5 @@
+"""`python -m frameworks` is the command line."""
+
+from frameworks.cli import main
+
+main()

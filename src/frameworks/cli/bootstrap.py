@@ -1,0 +1,80 @@
+"""What a first start needs: the operator's tenant, the default cluster, a node's token, and the demo's tenant."""
+
+import json
+import secrets
+from pathlib import Path
+
+from frameworks.contracts.pb import commodore_v1_pb2 as commodore
+from frameworks.contracts.pb import quartermaster_v1_pb2 as quartermaster
+from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
+from frameworks.contracts.pb.quartermaster_v1_pb2_grpc import QuartermasterServiceStub
+from frameworks.kit import config, log
+from frameworks.kit.host import HostSettings, ProcessHost
+
+DEMO_EMAIL = "demo@frameworks.test"
+DEMO_TITLE = "Demo stream"
+DEMO_SCOPES = (
+    "streams:write",
+    "analytics:read",
+    "developer:write",
+    "billing:read",
+    "infrastructure:write",
+    "account:write",
+)
+
+
+async def ensure(*, demo: bool) -> dict[str, str]:
+    """Make what is missing; the answer is what `.frameworks/demo.json` says of it."""
+    log.setup("ERROR")
+    env = config.environment()
+    host = ProcessHost(env)
+    data = config.load(HostSettings, env).data_dir
+    node = await _ensure_node(host.peer(QuartermasterServiceStub, service="cli"), env)
+    made = await _ensure_demo(host.peer(CommodoreServiceStub, service="cli"), data) if demo else {}
+    return node | made
+
+
+async def _ensure_node(stub: QuartermasterServiceStub, env: dict[str, str]) -> dict[str, str]:
+    """The node of this machine gets a token, unless it was enrolled before."""
+    await stub.EnsureDefaults(quartermaster.EnsureDefaultsRequest())
+    token_file = Path(env["HELMSMAN_ENROLLMENT_TOKEN_FILE"])
+    enrolled = list((token_file.parent / "helmsman").glob("*/certificate.json"))
+    if not enrolled and not token_file.exists():
+        token = await stub.CreateEnrollmentToken(
+            quartermaster.CreateEnrollmentTokenRequest(
+                cluster_id="default", name="this machine", ttl_seconds=86_400
+            )
+        )
+        token_file.touch(mode=0o600)
+        token_file.write_text(token.token)
+    return {}
+
+
+async def _ensure_demo(stub: CommodoreServiceStub, data: Path) -> dict[str, str]:
+    kept = data / "demo.json"
+    before: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
+    password = before.get("password") or secrets.token_urlsafe(12)
+    email = before.get("email") or DEMO_EMAIL
+    user = await stub.EnsureUser(
+        commodore.EnsureUserRequest(email=email, password=password, first_name="Demo", last_name="Streamer")
+    )
+    stream = await stub.EnsureStream(
+        commodore.EnsureStreamRequest(tenant_id=user.tenant_id, title=DEMO_TITLE)
+    )
+    return {
+        "email": email,
+        "password": password,
+        "api_token": before.get("api_token") or await _api_token(stub, email, password),
+        "stream_id": stream.id,
+        "stream_key": stream.stream_key,
+        "playback_id": stream.playback_id,
+    }
+
+
+async def _api_token(stub: CommodoreServiceStub, email: str, password: str) -> str:
+    session = await stub.SignIn(commodore.SignInRequest(email=email, password=password, client="cli"))
+    token = await stub.CreateApiToken(
+        commodore.CreateApiTokenRequest(name="demo", scopes=DEMO_SCOPES),
+        metadata=(("authorization", f"Bearer {session.access_token}"),),
+    )
+    return token.value

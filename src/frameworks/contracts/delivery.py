@@ -1,0 +1,127 @@
+"""How an edge hands its events to Decklog: durable on its own disk first, forgotten only when durable there.
+
+Helmsman and Foghorn share this; each has a log of its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import msgspec
+
+from frameworks.contracts.metrics import delivery as metrics
+from frameworks.contracts.pb import decklog_v1_pb2 as pb
+from frameworks.contracts.pb import events_v1_pb2 as events
+from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceStub
+from frameworks.kit import log as logs
+from frameworks.kit.clock import Clock, jitter
+from frameworks.kit.errors import Unavailable
+from frameworks.kit.identity import NodeIdentity
+from frameworks.kit.wal import Position, WriteAheadLog
+
+BATCH = 500
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    event: bytes
+    attribution: str
+
+
+@dataclass(slots=True)
+class _Sent:
+    position: Position
+    stored: list[_Stored]
+
+
+class EventDelivery:
+    """Takes events, keeps them on disk, sends them oldest first until Decklog's durable acknowledgement."""
+
+    def __init__(
+        self,
+        service: str,
+        wal: WriteAheadLog,
+        decklog: DecklogServiceStub,
+        clock: Clock,
+        node: NodeIdentity | None = None,
+    ) -> None:
+        self._wal = wal
+        self._decklog = decklog
+        self._clock = clock
+        self._node = node
+        self._log = logs.get(service)
+        self._service = service
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(_Stored).decode
+
+    async def record(self, event: events.Event, attribution: str = "") -> None:
+        """Make one event durable here; it will reach Decklog, whatever happens to this process."""
+        await self._wal.append([self._encode(_Stored(event.SerializeToString(), attribution))])
+        metrics.RECORDED.labels(self._service).inc()
+
+    def lag_bytes(self) -> int:
+        """Bytes waiting for Decklog."""
+        return self._wal.bytes_pending
+
+    async def run(self) -> None:
+        """Send for ever; a Decklog that is away is retried with back-off, nothing is dropped."""
+        wait = 0.2
+        while True:
+            try:
+                await self._send_all()
+                wait = 0.2
+            except Unavailable as away:
+                metrics.RETRIES.labels(self._service).inc()
+                self._log.warning(
+                    "delivery.delayed", reason=away.message, pending_bytes=self._wal.bytes_pending
+                )
+                await self._clock.sleep(jitter(wait))
+                wait = min(wait * 2, 10.0)
+
+    async def _send_all(self) -> None:
+        """One Publish stream: a batch, its acknowledgement, the next batch."""
+        in_flight: list[_Sent] = []
+        acknowledged = asyncio.Event()
+        publish = self._decklog.Publish(self._batches(in_flight, acknowledged), metadata=self._credential())
+        async for ack in publish:
+            sent = in_flight.pop()
+            for refused in ack.refused:
+                self._refuse(sent.stored[refused.index], refused)
+            metrics.ACKNOWLEDGED.labels(self._service).inc(ack.accepted)
+            self._wal.acknowledge(sent.position)
+            acknowledged.set()
+
+    def _credential(self) -> tuple[tuple[str, str], ...] | None:
+        """A node sends as itself; without one the service's own token goes out."""
+        return (("authorization", f"Bearer {self._node.bearer('decklog')}"),) if self._node else None
+
+    def _refuse(self, stored: _Stored, refused: pb.Refused) -> None:
+        metrics.REFUSED.labels(self._service).inc()
+        self._log.error("event.refused", code=refused.code, reason=refused.message)
+        self._wal.quarantine(self._encode(stored))
+
+    async def _batches(
+        self, in_flight: list[_Sent], acknowledged: asyncio.Event
+    ) -> AsyncIterator[pb.PublishRequest]:
+        """Lock-step, one batch in flight: order holds, and a retry repeats exactly one batch."""
+        sequence = 0
+        while True:
+            self._wal.arrived.clear()
+            records = self._wal.pending(max_records=BATCH)
+            if not records:
+                await self._wal.arrived.wait()
+                continue
+            sequence += 1
+            stored = [self._decode(payload) for _, payload in records]
+            in_flight.append(_Sent(records[-1][0], stored))
+            acknowledged.clear()
+            yield _request(sequence, stored)
+            await acknowledged.wait()
+
+
+def _request(sequence: int, stored: list[_Stored]) -> pb.PublishRequest:
+    attributions: dict[str, int] = {}
+    envelopes = []
+    for entry in stored:
+        index = attributions.setdefault(entry.attribution, len(attributions) + 1) if entry.attribution else 0
+        envelopes.append(pb.Envelope(event=entry.event, attribution=index))
+    return pb.PublishRequest(sequence=sequence, attributions=list(attributions), events=envelopes)

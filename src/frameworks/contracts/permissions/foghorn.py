@@ -1,0 +1,10 @@
+"""Who may call Foghorn."""
+
+from frameworks.kit.identity import PrincipalKind, Rule
+
+RULES: dict[str, Rule] = {
+    "Connect": Rule.allow(PrincipalKind.NODE),
+    "ResolveViewer": Rule.allow(services=("bridge", "cli")),
+    "ResolveIngest": Rule.allow(services=("bridge", "cli")),
+    "ListNodes": Rule.allow(services=("bridge", "cli")),
+}

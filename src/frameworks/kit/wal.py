@@ -1,0 +1,189 @@
+"""A write-ahead log on disk: append durably, read oldest first, forget on acknowledgement.
+
+Records live in numbered segment files, each record framed as length, CRC-32, payload; a torn tail (a crash in the
+middle of a write) is dropped when the log is opened, because it was never acknowledged. The position up to which
+everything is acknowledged is kept beside the segments; it may lag after a crash, then records are sent again.
+"""
+
+import asyncio
+import struct
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from frameworks.kit.errors import Limited
+from frameworks.kit.files import Disk, Files
+
+_HEADER = struct.Struct("<II")
+MAX_RECORD = 1 << 20
+
+
+class LogFull(Limited):
+    """The log holds as much as it may; its reader has been away too long."""
+
+    code = "wal.full"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where a record ends: segment number and byte offset."""
+
+    segment: int
+    offset: int
+
+
+@dataclass(slots=True)
+class _Append:
+    frames: bytes
+    done: "asyncio.Future[None]"
+
+
+class WriteAheadLog:
+    """One writer, one reader, one directory."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        max_bytes: int = 256 << 20,
+        segment_bytes: int = 4 << 20,
+        files: Files | None = None,
+    ) -> None:
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._segment_bytes = segment_bytes
+        self._files = files or Disk()
+        self._waiting: deque[_Append] = deque()
+        self._writing = asyncio.Lock()
+        self.arrived = asyncio.Event()
+        """Set when a record was appended; the reader clears it."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._acknowledged = self._read_cursor()
+        self._sizes = {int(p.stem): self._sound_size(p) for p in sorted(directory.glob("*.wal"))}
+        self._drop_acknowledged()
+
+    @property
+    def bytes_pending(self) -> int:
+        """Bytes on disk that are not acknowledged yet."""
+        total = sum(size for number, size in self._sizes.items() if number >= self._acknowledged.segment)
+        return (
+            max(0, total - self._acknowledged.offset) if self._acknowledged.segment in self._sizes else total
+        )
+
+    async def append(self, payloads: Sequence[bytes]) -> None:
+        """Make `payloads` durable, in order; concurrent appends share one fsync. Raises LogFull, DiskRefused."""
+        if any(len(payload) > MAX_RECORD for payload in payloads):
+            raise LogFull("A record is larger than the write-ahead log takes.", limit=MAX_RECORD)
+        frames = b"".join(_HEADER.pack(len(p), zlib.crc32(p)) + p for p in payloads)
+        entry = _Append(frames, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        async with self._writing:
+            if not entry.done.done():
+                await self._write_waiting()
+        await entry.done
+
+    async def _write_waiting(self) -> None:
+        entries = list(self._waiting)
+        self._waiting.clear()
+        content = b"".join(entry.frames for entry in entries)
+        try:
+            if self.bytes_pending + len(content) > self._max_bytes:
+                raise LogFull("The write-ahead log is full: its reader has been away too long.")
+            number = self._current_segment()
+            await asyncio.to_thread(self._files.append, self._path(number), content)
+        except BaseException as error:
+            _tell(entries, error)
+            raise
+        self._sizes[number] = self._sizes.get(number, 0) + len(content)
+        _tell(entries, None)
+        self.arrived.set()
+
+    def pending(self, *, max_records: int, max_bytes: int = 1 << 20) -> list[tuple[Position, bytes]]:
+        """The oldest unacknowledged records with the position that acknowledges each."""
+        found: list[tuple[Position, bytes]] = []
+        room = max_bytes
+        for position, payload in self._records():
+            if len(found) == max_records or (found and len(payload) > room):
+                break
+            found.append((position, payload))
+            room -= len(payload)
+        return found
+
+    def acknowledge(self, position: Position) -> None:
+        """Everything up to and including `position` is durable elsewhere; forget it."""
+        if position <= self._acknowledged:
+            return
+        self._acknowledged = position
+        self._files.replace(
+            self._directory / "acknowledged", f"{position.segment} {position.offset}".encode()
+        )
+        self._drop_acknowledged()
+
+    def quarantine(self, payload: bytes, *, limit: int = 16 << 20) -> None:
+        """Keep a record its receiver will never take, for a person to look at; bounded by dropping the oldest file."""
+        path = self._directory / "refused.bin"
+        if path.exists() and path.stat().st_size > limit:
+            path.replace(self._directory / "refused.old.bin")
+        self._files.append(path, _HEADER.pack(len(payload), zlib.crc32(payload)) + payload)
+
+    def _records(self) -> Iterator[tuple[Position, bytes]]:
+        for number in sorted(self._sizes):
+            if number < self._acknowledged.segment:
+                continue
+            start = self._acknowledged.offset if number == self._acknowledged.segment else 0
+            with self._path(number).open("rb") as file:
+                file.seek(start)
+                while (offset := file.tell()) + _HEADER.size <= self._sizes[number]:
+                    length, _ = _HEADER.unpack(file.read(_HEADER.size))
+                    payload = file.read(length)
+                    yield Position(number, offset + _HEADER.size + length), payload
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"{number:012d}.wal"
+
+    def _current_segment(self) -> int:
+        newest = max(self._sizes, default=self._acknowledged.segment)
+        full = self._sizes.get(newest, 0) >= self._segment_bytes
+        return newest + 1 if full else newest
+
+    def _drop_acknowledged(self) -> None:
+        for number in [n for n in self._sizes if n < self._acknowledged.segment]:
+            self._path(number).unlink(missing_ok=True)
+            del self._sizes[number]
+
+    def _read_cursor(self) -> Position:
+        path = self._directory / "acknowledged"
+        if not path.exists():
+            return Position(0, 0)
+        segment, offset = path.read_bytes().split()
+        return Position(int(segment), int(offset))
+
+    @staticmethod
+    def _sound_size(path: Path) -> int:
+        """Bytes of whole, intact records; the torn rest is cut off so that appends follow sound records."""
+        sound = 0
+        with path.open("r+b") as file:
+            while len(header := file.read(_HEADER.size)) == _HEADER.size:
+                length, checksum = _HEADER.unpack(header)
+                payload = file.read(length) if length <= MAX_RECORD else b""
+                if len(payload) != length or zlib.crc32(payload) != checksum:
+                    break
+                sound = file.tell()
+            file.truncate(sound)
+        return sound
+
+
+def _tell(entries: Sequence[_Append], error: BaseException | None) -> None:
+    """Every waiter of one write learns how it ended; a cancelled writer's waiters must not hang."""
+    for entry in entries:
+        if entry.done.done():
+            continue
+        if error is None:
+            entry.done.set_result(None)
+        elif isinstance(error, Exception):
+            entry.done.set_exception(error)
+            entry.done.exception()
+        else:
+            entry.done.cancel()

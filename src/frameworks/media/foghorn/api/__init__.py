@@ -1,0 +1,1 @@
+"""Foghorn's doors: gRPC for nodes and Bridge (`calls`), HTTP for players (`play`)."""

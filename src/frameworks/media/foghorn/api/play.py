@@ -1,0 +1,118 @@
+"""HTTP for players: `GET /play/<playback id>` as JSON (endpoints) or 307 (straight to media); `Accept` decides."""
+
+import re
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from frameworks.contracts.ids import PLAYBACK_ID
+from frameworks.kit.errors import NotFound, Refusal
+from frameworks.media.foghorn.domain import Position, position
+from frameworks.media.foghorn.service.routing import Endpoint, Router, Watch
+
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Headers": "Accept, Content-Type, Range",
+    "Access-Control-Expose-Headers": "Location, Retry-After",
+    "Access-Control-Max-Age": "86400",
+}
+NO_STORE = {"Cache-Control": "no-store", "Vary": "Accept"}
+_PROTOCOL = re.compile(r"[A-Za-z_]{1,16}")
+
+
+class BadPlayback(Refusal):
+    """The path or a parameter is not of the form it must have."""
+
+    code = "foghorn.bad_playback"
+
+
+def routes(router: Router) -> list[Route]:
+    """`/play/<playback id>` and its preflight."""
+
+    async def play(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=CORS)
+        watch = await router.watch(
+            _playback_id(request),
+            protocol=_protocol(request),
+            address=request.client.host if request.client else "",
+            where=_where(request),
+            redirect=not _wants_json(request),
+        )
+        return _as_json(watch) if _wants_json(request) else _as_redirect(watch)
+
+    return [Route("/play/{playback_id}", play, methods=["GET", "HEAD", "OPTIONS"])]
+
+
+def application(router: Router, **options: Any) -> Starlette:
+    """The HTTP application of Foghorn."""
+    return Starlette(routes=routes(router), **options)
+
+
+def _playback_id(request: Request) -> str:
+    playback_id: str = request.path_params["playback_id"]
+    if not PLAYBACK_ID.fullmatch(playback_id):
+        raise NotFound("There is no stream with this playback id.")
+    return playback_id
+
+
+def _protocol(request: Request) -> str:
+    name = request.query_params.get("protocol", "")
+    if name and not _PROTOCOL.fullmatch(name):
+        raise BadPlayback("The protocol is a name such as HLS or HLS_CMAF.")
+    return name.upper()
+
+
+def _where(request: Request) -> Position | None:
+    """A player that knows where it is may say so; it only changes which node is closest."""
+    latitude, longitude = request.query_params.get("lat"), request.query_params.get("lon")
+    if latitude is None or longitude is None:
+        return None
+    try:
+        return position(float(latitude), float(longitude))
+    except ValueError as error:
+        raise BadPlayback("lat and lon are degrees, such as lat=52.1&lon=4.3.") from error
+
+
+def _wants_json(request: Request) -> bool:
+    """JSON when asked for by name; anything else, a player's `*/*` too, gets media."""
+    return "application/json" in request.headers.get("accept", "").lower()
+
+
+def _as_json(watch: Watch) -> Response:
+    stream = watch.stream
+    body = {
+        "state": watch.state,
+        "playback_id": stream.playback_id,
+        "title": stream.title,
+        "viewers": watch.viewers,
+        "primary": _endpoint(watch.endpoints[0]) if watch.endpoints else None,
+        "fallbacks": [_endpoint(endpoint) for endpoint in watch.endpoints[1:]],
+        "retry_after_ms": 0 if watch.endpoints else 1000 if watch.state == "starting" else 3000,
+    }
+    return JSONResponse(body, headers=CORS | NO_STORE)
+
+
+def _as_redirect(watch: Watch) -> Response:
+    if watch.endpoints:
+        return RedirectResponse(watch.endpoints[0].url, status_code=307, headers=CORS | NO_STORE)
+    wait = "1" if watch.state == "starting" else "3"
+    sentence = "The stream is starting." if watch.state == "starting" else "The stream is offline."
+    body = {"error": f"stream_{watch.state}", "message": f"{sentence} Ask again in {wait} s."}
+    return JSONResponse(body, status_code=404, headers=CORS | NO_STORE | {"Retry-After": wait})
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, object]:
+    return {
+        "node_id": endpoint.node,
+        "protocol": endpoint.protocol,
+        "url": endpoint.url,
+        "base_url": endpoint.base_url,
+        "distance_km": round(endpoint.distance_km, 1),
+        "score": endpoint.score,
+        "outputs": endpoint.outputs,
+    }

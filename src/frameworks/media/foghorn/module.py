@@ -1,0 +1,80 @@
+"""Wiring of Foghorn."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from frameworks.contracts.delivery import EventDelivery
+from frameworks.contracts.pb import foghorn_v1_pb2 as pb
+from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
+from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceStub
+from frameworks.kit.module import Host, Module
+from frameworks.kit.wal import WriteAheadLog
+from frameworks.media.foghorn import jobs
+from frameworks.media.foghorn.api.calls import FoghornApi
+from frameworks.media.foghorn.api.play import application
+from frameworks.media.foghorn.config import Settings
+from frameworks.media.foghorn.domain import Fleet, Weights
+from frameworks.media.foghorn.peers import CommodoreDirectory, DecisionRecorder
+from frameworks.media.foghorn.service.known import KnownStreams
+from frameworks.media.foghorn.service.nodes import Nodes
+from frameworks.media.foghorn.service.routing import Router
+from frameworks.media.foghorn.service.viewers import VirtualViewers
+from frameworks.media.foghorn.store import KnownFile
+
+SERVICE = pb.DESCRIPTOR.services_by_name["FoghornService"]
+
+
+@asynccontextmanager
+async def start(host: Host) -> AsyncIterator[None]:
+    """Foghorn needs no database: it starts, and answers for what it knows, whatever is away."""
+    settings = host.settings(Settings)
+    directory = host.data_dir / "foghorn"
+    commodore = CommodoreDirectory(host.peer(CommodoreServiceStub, service="foghorn"))
+    known = KnownStreams(
+        commodore,
+        KnownFile(directory / "known.bin"),
+        host.clock,
+        fresh=settings.resolution_fresh,
+        stale=settings.resolution_stale,
+    )
+    fleet = Fleet()
+    viewers = VirtualViewers(fleet, host.clock, settings.pending_for)
+    nodes: Nodes[pb.NodeCommand] = Nodes(
+        fleet, viewers, host.clock, stale_after=settings.stale_after, forget_after=settings.forget_after
+    )
+    decklog = host.peer(DecklogServiceStub, service="foghorn")
+    delivery = EventDelivery("foghorn", WriteAheadLog(directory / "wal"), decklog, host.clock)
+    recorder = DecisionRecorder(delivery, host.clock)
+    router = Router(
+        fleet,
+        nodes.addresses,
+        known,
+        commodore,
+        viewers,
+        recorder,
+        host.geo(),
+        host.clock,
+        _weights(settings),
+        settings.fallbacks,
+    )
+    host.serve_rpc(SERVICE, FoghornApi(nodes, viewers, router), service="foghorn")
+    host.serve_http(application(router), service="foghorn", port=settings.port)
+    host.spawn("foghorn.delivery", delivery.run, module="foghorn")
+    host.spawn("foghorn.recorder", recorder.run, module="foghorn")
+    host.spawn("foghorn.sweep", jobs.sweeper(nodes, viewers, known, host.clock), module="foghorn")
+    host.expose("foghorn", lambda: {"nodes": nodes.standing(), "wal_bytes": delivery.lag_bytes()})
+    yield
+    known.save()
+
+
+def _weights(settings: Settings) -> Weights:
+    return Weights(
+        settings.cpu_weight,
+        settings.ram_weight,
+        settings.bandwidth_weight,
+        settings.geo_weight,
+        settings.stream_bonus,
+    )
+
+
+MODULE = Module("foghorn", start, settings=(Settings,))

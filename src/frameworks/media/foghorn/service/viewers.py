@@ -1,0 +1,96 @@
+"""Virtual viewers: bandwidth is reserved when a viewer is sent to a node, and given back when it never arrives."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import timedelta
+
+from frameworks.kit.clock import Clock, random_text
+from frameworks.media.foghorn.domain import Fleet
+
+DECAY = 0.75
+"""How much of an arrived viewer's reservation is left after each report of its node, which by then measures it."""
+
+MAX_PENDING = 100_000
+
+
+@dataclass(slots=True)
+class _Pending:
+    node: str
+    rate: int
+    since: float
+
+
+class VirtualViewers:
+    """Viewers on their way (pending), and viewers that arrived (open sessions)."""
+
+    def __init__(self, fleet: Fleet, clock: Clock, pending_for: timedelta) -> None:
+        self._fleet = fleet
+        self._clock = clock
+        self._pending_for = pending_for.total_seconds()
+        self._pending: OrderedDict[str, _Pending] = OrderedDict()
+        self._settling: dict[str, float] = {}
+        self._open: dict[str, tuple[str, str]] = {}
+        self.abandoned = 0
+
+    def expect(self, node: str, stream: str) -> str:
+        """Reserve room for one viewer of `stream` on `node`; the answer is its correlation id."""
+        rate = self._fleet.viewer_rate(node, stream)
+        correlation = random_text(16)
+        if len(self._pending) >= MAX_PENDING:
+            self._abandon(next(iter(self._pending)))
+        self._pending[correlation] = _Pending(node, rate, self._clock.monotonic())
+        self._fleet.reserve(node, rate)
+        return correlation
+
+    def opened(self, node: str, session: str, stream: str, correlation: str) -> None:
+        """A node opened a session; the reservation that sent it there settles with the next reports."""
+        self._open[session] = (node, stream)
+        viewer = self._pending.pop(correlation, None)
+        if viewer is None:
+            return
+        if viewer.node == node:
+            self._settling[node] = self._settling.get(node, 0.0) + viewer.rate
+        else:
+            self._fleet.reserve(viewer.node, -viewer.rate)
+
+    def closed(self, session: str) -> None:
+        """A node closed a session."""
+        self._open.pop(session, None)
+
+    def node_reported(self, node: str) -> None:
+        """The node's own measure now includes most of what had arrived."""
+        settling = self._settling.pop(node, 0.0)
+        if settling:
+            kept = settling * DECAY if settling > 1024 else 0.0
+            self._fleet.reserve(node, kept - settling)
+            if kept:
+                self._settling[node] = kept
+
+    def node_gone(self, node: str) -> None:
+        """The node restarted or left: its sessions ended with it."""
+        for session in [s for s, (where, _) in self._open.items() if where == node]:
+            del self._open[session]
+        self._settling.pop(node, None)
+
+    def sweep(self) -> None:
+        """Give up on viewers that never arrived."""
+        oldest_allowed = self._clock.monotonic() - self._pending_for
+        while self._pending:
+            correlation, viewer = next(iter(self._pending.items()))
+            if viewer.since > oldest_allowed:
+                return
+            self._abandon(correlation)
+
+    def count(self, node: str) -> tuple[int, int]:
+        """Open and pending viewers of a node."""
+        opened = sum(1 for where, _ in self._open.values() if where == node)
+        return opened, sum(1 for viewer in self._pending.values() if viewer.node == node)
+
+    def of_stream(self, stream: str) -> int:
+        """Open sessions of a stream on all nodes."""
+        return sum(1 for _, watched in self._open.values() if watched == stream)
+
+    def _abandon(self, correlation: str) -> None:
+        viewer = self._pending.pop(correlation)
+        self._fleet.reserve(viewer.node, -viewer.rate)
+        self.abandoned += 1

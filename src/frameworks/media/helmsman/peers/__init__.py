@@ -1,0 +1,1 @@
+"""Whom Helmsman asks and tells: Commodore, Foghorn, Decklog, Quartermaster, and the media node it drives."""

@@ -1,0 +1,123 @@
+"""The media node's control API, MistServer's or our own: both answer alike."""
+
+from typing import Any
+
+import httpx
+import msgspec
+
+from frameworks.kit.errors import Unavailable
+from frameworks.media.helmsman.service.measuring import LiveStream, NodeReading
+
+FIELDS = [
+    "viewers",
+    "inputs",
+    "upbytes",
+    "downbytes",
+    "lastms",
+    "health",
+    "packsent",
+    "packloss",
+    "packretrans",
+]
+OUTPUTS = {"HLS": "/hls/$/index.m3u8", "CMAF": "/cmaf/$/index.m3u8"}
+NAMES = {"HLS": "HLS", "CMAF": "HLS_CMAF"}
+KIB = 1024
+
+
+class NodeAway(Unavailable):
+    """The media node does not answer, or answers nonsense."""
+
+    code = "helmsman.node_away"
+
+
+class MistApi:
+    """`MediaNode` over HTTP on loopback."""
+
+    def __init__(self, url: str, secret: str, public_url: str) -> None:
+        self._client = httpx.AsyncClient(base_url=url, timeout=3.0, trust_env=False)
+        self._secret = secret
+        self._public_url = public_url.rstrip("/")
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._client.aclose()
+
+    async def call(self, **commands: Any) -> dict[str, Any]:
+        """One API request of several commands. Raises NodeAway."""
+        try:
+            response = await self._client.post("/api2", content=msgspec.json.encode(commands))
+            response.raise_for_status()
+            answer = msgspec.json.decode(response.content)
+        except (httpx.HTTPError, msgspec.DecodeError) as error:
+            raise NodeAway(f"The media node's API does not answer: {error}") from error
+        if not isinstance(answer, dict) or answer.get("authorize", {}).get("status") not in (None, "OK"):
+            raise NodeAway("The media node's API refuses us.")
+        return answer
+
+    async def live_streams(self) -> list[LiveStream]:
+        """What is live now."""
+        answer = await self.call(active_streams={"fields": FIELDS, "longform": True})
+        found = answer.get("active_streams") or {}
+        return [_live(name, values) for name, values in found.items() if isinstance(values, dict)]
+
+    async def session_ids(self) -> set[str] | None:
+        """Sessions the node knows; None when it does not tell."""
+        answer = await self.call(clients={"fields": ["sessid", "stream", "protocol"], "time": -1})
+        clients = answer.get("clients")
+        if not isinstance(clients, dict) or "sessid" not in clients.get("fields", []):
+            return None
+        column = clients["fields"].index("sessid")
+        return {row[column] for row in clients.get("data") or []}
+
+    async def reading(self) -> NodeReading:
+        """The node's counters."""
+        try:
+            response = await self._client.get(f"/{self._secret}.json")
+            response.raise_for_status()
+            found = msgspec.json.decode(response.content)
+        except (httpx.HTTPError, msgspec.DecodeError) as error:
+            raise NodeAway(f"The media node's metrics do not answer: {error}") from error
+        up, down = (found.get("bw") or [0, 0])[:2]
+        spared_up, spared_down = (found.get("obw") or [0, 0])[:2]
+        return NodeReading(
+            cpu_permille=int(found.get("cpu", 0)),
+            memory_total=int(found.get("mem_total", 0)) * KIB,
+            memory_used=int(found.get("mem_used", 0)) * KIB,
+            shm_total=int(found.get("shm_total", 0)) * KIB,
+            shm_used=int(found.get("shm_used", 0)) * KIB,
+            up_total=int(up) + int(spared_up),
+            down_total=int(down) + int(spared_down),
+            outputs=self._outputs(found.get("outputs") or {}),
+        )
+
+    async def boot_id(self) -> str:
+        """The node's instance id, new at each of its boots."""
+        answer = await self.call(config={})
+        return str(answer.get("config", {}).get("iid", ""))
+
+    async def stop(self, name: str) -> None:
+        """Drop a stream's publisher and viewers."""
+        await self.call(stop_sessions=[name])
+
+    async def invalidate(self, name: str) -> None:
+        """Ask USER_NEW again for a stream's sessions."""
+        await self.call(invalidate_sessions=[name])
+
+    def _outputs(self, told: dict[str, str]) -> dict[str, str]:
+        """Public URLs of the outputs the node names, by their names in the public contract."""
+        return {NAMES[name]: self._public_url + OUTPUTS[name] for name in told if name in NAMES}
+
+
+def _live(name: str, values: dict[str, Any]) -> LiveStream:
+    return LiveStream(
+        name=name,
+        viewers=int(values.get("viewers", 0)),
+        inputs=int(values.get("inputs", 0)),
+        up_bytes=int(values.get("upbytes", 0)),
+        down_bytes=int(values.get("downbytes", 0)),
+        last_ms=int(values.get("lastms", 0)),
+        health=values.get("health") if isinstance(values.get("health"), dict) else {},  # type: ignore[arg-type]
+        packets_sent=int(values.get("packsent", 0)),
+        packets_lost=int(values.get("packloss", 0)),
+        packets_retransmitted=int(values.get("packretrans", 0)),
+    )

@@ -1,0 +1,38 @@
+"""Facts become events in the node's write-ahead log; Decklog gets them from there, once."""
+
+from uuid import UUID
+
+from frameworks.contracts import topics
+from frameworks.contracts.delivery import EventDelivery
+from frameworks.contracts.pb import events_v1_pb2 as events
+from frameworks.media.helmsman.domain import Fact
+
+
+class EventRecorder:
+    """A `Recorder` over `EventDelivery`."""
+
+    def __init__(self, delivery: EventDelivery, *, node: str, cluster: str, region: str) -> None:
+        self._delivery = delivery
+        self._node = node
+        self._cluster = cluster
+        self._region = region
+
+    async def record(self, fact: Fact) -> None:
+        """Make the fact durable as an event. Raises Unavailable when the disk is full."""
+        kind = topics.EVENT_TYPES[fact.kind]
+        subject = fact.subject
+        event = events.Event(
+            event_id=fact.event_id,
+            type=kind.name,
+            occurred_at=fact.at,
+            schema_version=topics.SCHEMA_VERSION,
+            tenant_id=UUID(subject.tenant_id).bytes,
+            stream_id=UUID(subject.stream_id).bytes if subject.stream_id else b"",
+            node_id=self._node,
+            cluster_id=self._cluster,
+            region=self._region,
+            source="helmsman",
+            claim_epoch=subject.epoch,
+            **{kind.field: fact.body},
+        )
+        await self._delivery.record(event, subject.attribution)

@@ -1,0 +1,1 @@
+"""Helmsman's use cases: publishers, viewers, measurement."""

@@ -1,0 +1,277 @@
+"""Viewers: playback ids become runtime names, sessions become connections in history."""
+
+from collections import OrderedDict
+from typing import Protocol
+
+import msgspec
+
+from frameworks.contracts import topics
+from frameworks.contracts.ids import PLAYBACK_ID, InternalName, internal_name, runtime_name
+from frameworks.kit import log as logs
+from frameworks.kit.clock import Clock, micros
+from frameworks.kit.errors import NotFound, Unavailable
+from frameworks.kit.geo import Geo
+from frameworks.media.helmsman import domain
+from frameworks.media.helmsman.domain import ALLOW, REFUSE, Action, Fact, Subject, Trigger, Verdict
+from frameworks.media.helmsman.service.reporting import Recorder, Router, place_body
+
+FRESH_SECONDS = 30.0
+MAX_STREAMS = 20_000
+MAX_VIEWS = 50_000
+VIEW_AGAIN_SECONDS = 60.0
+METADATA = frozenset({"HTTP", "JPG", "JSON", "THUMBVTT"})
+
+
+class Viewable(msgspec.Struct, frozen=True):
+    """What a playback id means on this node. `attribution` proves views of it."""
+
+    internal_name: str
+    stream_id: str
+    tenant_id: str
+    playback_id: str
+    attribution: str
+    attribution_expires_at: int
+    max_viewers: int = 0
+    suspended: bool = False
+
+
+class Session(msgspec.Struct):
+    """One open viewer session."""
+
+    stream: str
+    connector: str
+    address_hash: str
+    opened_at: int
+    correlation: str = ""
+
+
+class Resolver(Protocol):
+    """Commodore, as far as viewers are concerned."""
+
+    async def resolve(self, *, playback_id: str = "", internal: str = "") -> Viewable:
+        """The stream behind either name. Raises NotFound, Unavailable."""
+
+
+class Viewing:
+    """Answers PLAY_REWRITE and USER_NEW, hears USER_END."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        recorder: Recorder,
+        router: Router,
+        geo: Geo,
+        clock: Clock,
+        *,
+        node: str,
+        hash_key: bytes,
+    ) -> None:
+        self._resolver = resolver
+        self._recorder = recorder
+        self._router = router
+        self._geo = geo
+        self._clock = clock
+        self._node = node
+        self._hash_key = hash_key
+        self._log = logs.get("helmsman")
+        self.known: OrderedDict[str, Viewable] = OrderedDict()
+        self._by_name: dict[str, str] = {}
+        self._asked: dict[str, float] = {}
+        self._views: OrderedDict[str, float] = OrderedDict()
+        self.sessions: dict[str, Session] = {}
+
+    async def resolve(self, trigger: Trigger) -> Verdict:
+        """PLAY_REWRITE: the runtime name of a playback id; names that are runtime names already stay."""
+        name, address, connector, url = (trigger.field(n, "") for n in range(4))
+        if internal_name(name):
+            return Verdict(Action.KEEP, name)
+        if not PLAYBACK_ID.fullmatch(name):
+            return Verdict(Action.DENY, "", "There is no such stream.")
+        try:
+            stream = await self._viewable(name)
+        except NotFound:
+            return Verdict(Action.DENY, "", "There is no such stream.")
+        except Unavailable as away:
+            self._log.warning("play.refused", reason=away.message)
+            return Verdict(Action.DENY, "", "The stream can not be looked up right now.")
+        if stream.suspended:
+            return Verdict(Action.DENY, "", "The stream's account is suspended.")
+        if connector not in METADATA:
+            await self._seen(stream, trigger, address, connector)
+        return Verdict(Action.VALUE, runtime_name(InternalName(stream.internal_name)))
+
+    async def opened(self, trigger: Trigger) -> Verdict:
+        """USER_NEW: may this session watch? A yes is a connection in history."""
+        runtime, address, connector = trigger.field(0), trigger.field(1), trigger.field(3)
+        url, session = trigger.field(4), trigger.field(5)
+        if connector in METADATA or connector not in domain.MEDIA_CONNECTORS:
+            return ALLOW
+        name = internal_name(runtime)
+        if name is None:
+            return REFUSE
+        if session in self.sessions:
+            return ALLOW
+        try:
+            stream = await self._by_internal(name)
+        except (NotFound, Unavailable) as refused:
+            self._log.warning("viewer.refused", reason=refused.message)
+            return REFUSE
+        watching = sum(1 for open_session in self.sessions.values() if open_session.stream == name)
+        if stream.max_viewers and watching >= stream.max_viewers:
+            self._log.info("viewer.refused", stream_id=stream.stream_id, reason="VIEWER_LIMIT")
+            return Verdict(Action.DENY, "false", "The stream has as many viewers as its plan allows.")
+        await self._begin(stream, trigger, session, address, connector, domain.correlation(url))
+        return ALLOW
+
+    async def _begin(
+        self, stream: Viewable, trigger: Trigger, session: str, address: str, connector: str, correlation: str
+    ) -> None:
+        opened = Session(stream.internal_name, connector, self._hash(address), self._at(trigger), correlation)
+        self.sessions[session] = opened
+        body = {
+            "action": "connect",
+            "session_id": self._session_id(session, opened),
+            "connector": connector,
+            "place": place_body(self._geo.place(address)),
+            "viewer_hash": opened.address_hash,
+        }
+        try:
+            await self._record(
+                topics.USER_CONNECTION.name,
+                stream,
+                opened.opened_at,
+                body,
+                session,
+                str(opened.opened_at),
+                "connect",
+            )
+        except Unavailable:
+            del self.sessions[session]
+            raise
+        self._router.viewer_opened(stream.internal_name, session, correlation, connector)
+
+    def restore(self, known: list[Viewable], sessions: dict[str, Session]) -> None:
+        """Take up where the last process left off."""
+        for stream in known:
+            self._keep(stream)
+            self._asked.pop(stream.playback_id, None)
+        self.sessions |= sessions
+        for session, opened in sessions.items():
+            self._router.viewer_opened(opened.stream, session, opened.correlation, opened.connector)
+
+    async def closed(self, trigger: Trigger) -> None:
+        """USER_END: the session's duration and bytes, for good."""
+        session = trigger.field(11, "")
+        opened = self.sessions.get(session)
+        if opened is None:
+            return
+        await self._end(
+            session,
+            opened,
+            at=self._at(trigger),
+            seconds=_integer(trigger.field(4)),
+            up=_integer(trigger.field(5)),
+            down=_integer(trigger.field(6)),
+            agent=domain.user_agent(trigger.field(7, "")),
+        )
+
+    async def vanished(self, session: str) -> None:
+        """The node no longer knows the session and never said so: it ended while nobody listened."""
+        if (opened := self.sessions.get(session)) is not None:
+            now = micros(self._clock.now())
+            await self._end(
+                session, opened, at=now, seconds=(now - opened.opened_at) // 1_000_000, up=0, down=0, agent=""
+            )
+
+    async def _end(
+        self, session: str, opened: Session, *, at: int, seconds: int, up: int, down: int, agent: str
+    ) -> None:
+        stream = await self._by_internal(opened.stream)
+        body = {
+            "action": "disconnect",
+            "session_id": self._session_id(session, opened),
+            "connector": opened.connector,
+            "seconds": seconds,
+            "up_bytes": up,
+            "down_bytes": down,
+            "user_agent": agent,
+            "viewer_hash": opened.address_hash,
+        }
+        await self._record(
+            topics.USER_CONNECTION.name, stream, at, body, session, str(opened.opened_at), "disconnect"
+        )
+        self.sessions.pop(session, None)
+        self._router.viewer_closed(session)
+
+    async def _seen(self, stream: Viewable, trigger: Trigger, address: str, connector: str) -> None:
+        """A view, once a minute a viewer and stream: PLAY_REWRITE fires for every request."""
+        who = f"{stream.stream_id}|{self._hash(address)}"
+        now = self._clock.monotonic()
+        if now - self._views.get(who, -VIEW_AGAIN_SECONDS) < VIEW_AGAIN_SECONDS:
+            return
+        self._views[who] = now
+        self._views.move_to_end(who)
+        while len(self._views) > MAX_VIEWS:
+            self._views.popitem(last=False)
+        body = {
+            "playback_id": stream.playback_id,
+            "protocol": connector,
+            "place": place_body(self._geo.place(address)),
+        }
+        await self._record(topics.STREAM_VIEW.name, stream, self._at(trigger), body, trigger.uuid, who)
+
+    async def _viewable(self, playback_id: str) -> Viewable:
+        known = self.known.get(playback_id)
+        if known is not None and self._is_fresh(known):
+            return known
+        try:
+            return self._keep(await self._resolver.resolve(playback_id=playback_id))
+        except Unavailable:
+            if known is not None and known.attribution_expires_at > micros(self._clock.now()):
+                return known
+            raise
+        except NotFound:
+            self.known.pop(playback_id, None)
+            raise
+
+    async def _by_internal(self, internal: str) -> Viewable:
+        known = self.known.get(self._by_name.get(internal, ""))
+        if known is not None and known.attribution_expires_at > micros(self._clock.now()):
+            return known
+        return self._keep(await self._resolver.resolve(internal=internal))
+
+    def _is_fresh(self, stream: Viewable) -> bool:
+        return self._clock.monotonic() - self._asked.get(stream.playback_id, -1e9) < FRESH_SECONDS
+
+    def _keep(self, stream: Viewable) -> Viewable:
+        self.known[stream.playback_id] = stream
+        self.known.move_to_end(stream.playback_id)
+        self._by_name[stream.internal_name] = stream.playback_id
+        self._asked[stream.playback_id] = self._clock.monotonic()
+        while len(self.known) > MAX_STREAMS:
+            oldest, forgotten = self.known.popitem(last=False)
+            self._by_name.pop(forgotten.internal_name, None)
+            self._asked.pop(oldest, None)
+        return stream
+
+    async def _record(
+        self, kind: str, stream: Viewable, at: int, body: dict[str, object], *identity: str
+    ) -> None:
+        subject = Subject(stream.tenant_id, stream.stream_id, stream.attribution)
+        await self._recorder.record(
+            Fact(kind, domain.event_id(kind, self._node, *identity), at, subject, body)
+        )
+
+    def _session_id(self, session: str, opened: Session) -> str:
+        """The session in history: MistServer may use an id again after it ended."""
+        return domain.event_id(self._node, session, str(opened.opened_at)).hex()
+
+    def _hash(self, address: str) -> str:
+        return domain.viewer_hash(self._hash_key, address, self._clock.now().date().isoformat())
+
+    def _at(self, trigger: Trigger) -> int:
+        return trigger.unix_millis * 1000 or micros(self._clock.now())
+
+
+def _integer(text: str) -> int:
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,1 @@
+"""Tools of this repository: code generation, lint, builds, fuzzing."""

@@ -1,0 +1,1 @@
+"""House rules as executable lint: each rule is a function from a parsed file to findings."""
