@@ -34,19 +34,27 @@ async def ensure(*, demo: bool) -> dict[str, str]:
     return node | made
 
 
+def _wants_token(token_file: Path) -> bool:
+    enrolled = any((token_file.parent / "helmsman").glob("*/certificate.json"))
+    return not enrolled and not token_file.exists()
+
+
+def _write_token(path: Path, token: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(token)
+
+
 async def _ensure_node(stub: QuartermasterServiceStub, env: dict[str, str]) -> dict[str, str]:
     """The node of this machine gets a token, unless it was enrolled before."""
     await stub.EnsureDefaults(quartermaster.EnsureDefaultsRequest())
     token_file = Path(env["HELMSMAN_ENROLLMENT_TOKEN_FILE"])
-    enrolled = list((token_file.parent / "helmsman").glob("*/certificate.json"))
-    if not enrolled and not token_file.exists():
+    if _wants_token(token_file):
         token = await stub.CreateEnrollmentToken(
             quartermaster.CreateEnrollmentTokenRequest(
                 cluster_id="default", name="this machine", ttl_seconds=86_400
             )
         )
-        token_file.touch(mode=0o600)
-        token_file.write_text(token.token)
+        _write_token(token_file, token.token)
     return {}
 
 

@@ -26,11 +26,9 @@ def _ask(port: int | None) -> dict[str, Any]:
         return {"status": "never started"}
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=3) as answer:
-            body: dict[str, Any] = json.load(answer)
-            return body
+            return dict(json.load(answer))
     except urllib.error.HTTPError as error:
-        body = json.load(error)
-        return body
+        return dict(json.load(error))
     except (OSError, ValueError):
         return {"status": "not running"}
 
@@ -39,12 +37,8 @@ def _table(found: dict[str, dict[str, Any]]) -> Table:
     table = Table("Process", "Part", "State", "Facts")
     for process, answer in found.items():
         table.add_row(process, "", str(answer.get("status")), str(answer.get("version", "")))
-        for name, check in (answer.get("checks") or {}).items():
-            facts = (
-                {key: value for key, value in check.items() if key != "status"}
-                if isinstance(check, dict)
-                else check
-            )
-            state = check.get("status", "") if isinstance(check, dict) else ""
-            table.add_row("", name, str(state), json.dumps(facts))
+        for name in answer.get("failing_loops") or ():
+            table.add_row("", name, "failing", "")
+        for name, facts in (answer.get("facts") or {}).items():
+            table.add_row("", name, "", json.dumps(facts))
     return table

@@ -83,7 +83,7 @@ class Supervisor:
 
     async def _engines(self, stack: AsyncExitStack, progress: Progress) -> dict[str, str]:
         data = self._layout.data
-        postgres = EmbeddedPostgres(data / "postgres")
+        postgres = EmbeddedPostgres(data)
         nats = Nats(data / "nats")
         clickhouse = ClickHouse(data / "clickhouse")
         engines = (("PostgreSQL", postgres), ("NATS JetStream", nats), ("ClickHouse engine", clickhouse))
@@ -173,7 +173,8 @@ class Supervisor:
 
 def _probe(port: int, path: str, expected: bytes = b"") -> Callable[[], Awaitable[bool]]:
     """Whether `GET path` on loopback answers 200 with `expected` in it."""
-    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json\r\nConnection: close\r\n\r\n".encode()
+    headers = "Host: 127.0.0.1\r\nAccept: application/json\r\nConnection: close"
+    request = f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode()
 
     async def ask() -> bool:
         try:

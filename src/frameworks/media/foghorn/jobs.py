@@ -1,6 +1,7 @@
 """Foghorn's clock: stale nodes, viewers that never came, known streams to disk."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from frameworks.contracts.metrics import foghorn as metrics
 from frameworks.kit.clock import Clock
@@ -12,7 +13,7 @@ EVERY_SECONDS = 2.0
 
 
 def sweeper(
-    nodes: "Nodes[object]", viewers: VirtualViewers, known: KnownStreams, clock: Clock
+    nodes: "Nodes[Any]", viewers: VirtualViewers, known: KnownStreams, clock: Clock
 ) -> Callable[[], Awaitable[None]]:
     """The loop that keeps Foghorn's picture honest."""
 

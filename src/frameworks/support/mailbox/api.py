@@ -17,7 +17,8 @@ MAX_MAIL = 256 * 1024
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Mail · FrameWorks demo</title>
 <meta name="viewport" content="width=device-width,initial-scale=1"><meta http-equiv="refresh" content="5">
-<style>:root{{color-scheme:light dark}}body{{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}}
+<style>:root{{color-scheme:light dark}}
+body{{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}}
 article{{border-top:1px solid;padding:1rem 0}}h2{{font-size:1.1rem;margin:0}}pre{{white-space:pre-wrap;font:inherit}}
 p.meta{{margin:0;opacity:.85}}</style></head><body><main><h1>Mail</h1>
 <p>Every mail of this demo lands here and nowhere else.</p>{body}</main></body></html>"""

@@ -2,10 +2,16 @@
 
 from uuid import UUID
 
+from google.protobuf.message_factory import GetMessageClass
+
 from frameworks.contracts import topics
 from frameworks.contracts.delivery import EventDelivery
 from frameworks.contracts.pb import events_v1_pb2 as events
 from frameworks.media.helmsman.domain import Fact
+
+_BODIES = {
+    field.name: GetMessageClass(field.message_type) for field in events.Event.DESCRIPTOR.oneofs[0].fields
+}
 
 
 class EventRecorder:
@@ -33,6 +39,6 @@ class EventRecorder:
             region=self._region,
             source="helmsman",
             claim_epoch=subject.epoch,
-            **{kind.field: fact.body},
         )
+        getattr(event, kind.field).CopyFrom(_BODIES[kind.field](**fact.body))
         await self._delivery.record(event, subject.attribution)

@@ -1,7 +1,7 @@
 """Viewers: playback ids become runtime names, sessions become connections in history."""
 
 from collections import OrderedDict
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -82,7 +82,7 @@ class Viewing:
 
     async def resolve(self, trigger: Trigger) -> Verdict:
         """PLAY_REWRITE: the runtime name of a playback id; names that are runtime names already stay."""
-        name, address, connector, url = (trigger.field(n, "") for n in range(4))
+        name, address, connector = (trigger.field(n, "") for n in range(3))
         if internal_name(name):
             return Verdict(Action.KEEP, name)
         if not PLAYBACK_ID.fullmatch(name):
@@ -128,7 +128,7 @@ class Viewing:
     ) -> None:
         opened = Session(stream.internal_name, connector, self._hash(address), self._at(trigger), correlation)
         self.sessions[session] = opened
-        body = {
+        body: dict[str, Any] = {
             "action": "connect",
             "session_id": self._session_id(session, opened),
             "connector": connector,
@@ -187,7 +187,7 @@ class Viewing:
         self, session: str, opened: Session, *, at: int, seconds: int, up: int, down: int, agent: str
     ) -> None:
         stream = await self._by_internal(opened.stream)
-        body = {
+        body: dict[str, Any] = {
             "action": "disconnect",
             "session_id": self._session_id(session, opened),
             "connector": opened.connector,
@@ -213,7 +213,7 @@ class Viewing:
         self._views.move_to_end(who)
         while len(self._views) > MAX_VIEWS:
             self._views.popitem(last=False)
-        body = {
+        body: dict[str, Any] = {
             "playback_id": stream.playback_id,
             "protocol": connector,
             "place": place_body(self._geo.place(address)),
@@ -255,7 +255,7 @@ class Viewing:
         return stream
 
     async def _record(
-        self, kind: str, stream: Viewable, at: int, body: dict[str, object], *identity: str
+        self, kind: str, stream: Viewable, at: int, body: dict[str, Any], *identity: str
     ) -> None:
         subject = Subject(stream.tenant_id, stream.stream_id, stream.attribution)
         await self._recorder.record(

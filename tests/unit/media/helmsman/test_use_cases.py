@@ -1,0 +1,287 @@
+"""Helmsman's use cases with everyone else played by fakes: what is answered, recorded, told to Foghorn."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from frameworks.kit.clock import FakeClock, micros
+from frameworks.kit.errors import NotFound, Unavailable
+from frameworks.kit.geo import Geo
+from frameworks.media.helmsman.domain import Action, Fact, Trigger
+from frameworks.media.helmsman.service.measuring import ClaimKept, LiveStream, Measuring, NodeReading
+from frameworks.media.helmsman.service.publishing import Admitted, Publisher, Publishing, Refused
+from frameworks.media.helmsman.service.viewing import Viewable, Viewing
+
+KEY = "sk_0123456789abcdef0123456789abcdef"
+INTERNAL = "a" * 32
+RUNTIME = f"live+{INTERNAL}"
+TENANT = "018f0000-0000-7000-8000-000000000001"
+STREAM = "018f0000-0000-7000-8000-000000000002"
+FAR = 1 << 60
+ADMITTED = Admitted(INTERNAL, STREAM, TENANT, STREAM, 1, "attr-ingest", FAR)
+VIEWABLE = Viewable(INTERNAL, STREAM, TENANT, "p" * 16, "attr-view", FAR, max_viewers=2)
+
+
+@dataclass
+class Platform:
+    """Commodore, the write-ahead log, Foghorn and the media node in one."""
+
+    answer: Admitted | Refused | None = ADMITTED
+    viewable: Viewable | None = VIEWABLE
+    away: bool = False
+    facts: list[Fact] = field(default_factory=list)
+    released: list[tuple[str, int, str]] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    held: bool = True
+    renewed: list[tuple[str, bool]] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    last_ms: int = 0
+
+    async def admit(
+        self, stream_key: str, *, protocol: str, boot: str, connection: str, trigger: str
+    ) -> Admitted | Refused:
+        if self.away or self.answer is None:
+            raise Unavailable("away")
+        return self.answer
+
+    async def release(self, stream_id: str, epoch: int, connection: str) -> None:
+        self.released.append((stream_id, epoch, connection))
+
+    async def resolve(self, *, playback_id: str = "", internal: str = "") -> Viewable:
+        if self.away:
+            raise Unavailable("away")
+        if self.viewable is None:
+            raise NotFound("none")
+        return self.viewable
+
+    async def record(self, fact: Fact) -> None:
+        self.facts.append(fact)
+
+    def viewer_opened(self, stream: str, session: str, correlation: str, connector: str) -> None:
+        self.opened.append(correlation)
+
+    def viewer_closed(self, session: str) -> None:
+        self.closed.append(session)
+
+    def changed(self) -> None:
+        pass
+
+    async def renew(self, boot: str, publishers: list[tuple[Publisher, bool, bool]]) -> list[ClaimKept]:
+        self.renewed += [(p.admitted.stream_id, flows) for p, flows, _ in publishers]
+        return [ClaimKept(p.admitted.stream_id, self.held, "SUPERSEDED") for p, _, _ in publishers]
+
+    async def live_streams(self) -> list[LiveStream]:
+        return [LiveStream(RUNTIME, 1, 1, 1000, 2000, self.last_ms, {})]
+
+    async def reading(self) -> NodeReading:
+        return NodeReading(100, 10, 5, 0, 0, 1000, 2000, {})
+
+    async def stop(self, name: str) -> None:
+        self.stopped.append(name)
+
+    def kinds(self) -> list[str]:
+        return [fact.kind for fact in self.facts]
+
+
+def trigger(name: str, *lines: str, uuid: str = "u-1", pid: str = "7") -> Trigger:
+    return Trigger(name, lines, uuid, 1_795_425_272_490, "boot", pid)
+
+
+def push(uuid: str = "u-1", pid: str = "7", key: str = KEY) -> Trigger:
+    return trigger("PUSH_REWRITE", f"rtmp://h:1935/live/{key}", "198.51.100.7", key, uuid=uuid, pid=pid)
+
+
+def user_new(session: str, connector: str = "CMAF") -> Trigger:
+    url = "http://n/cmaf/p/index.m3u8?fwcid=c1"
+    return trigger("USER_NEW", RUNTIME, "198.51.100.7", "tok", connector, url, session, "false")
+
+
+def user_end(session: str) -> Trigger:
+    return trigger("USER_END", "tok", RUNTIME, "CMAF", "h", "62", "6528", "50", "[UA:Test/1]", "1", "1", "1", session)
+
+
+@pytest.fixture
+def platform() -> Platform:
+    return Platform()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def publishing(platform: Platform, clock: FakeClock) -> Publishing:
+    return Publishing(platform, platform, platform, Geo(None), clock)
+
+
+@pytest.fixture
+def viewing(platform: Platform, clock: FakeClock) -> Viewing:
+    return Viewing(platform, platform, platform, Geo(None), clock, node="n1", hash_key=b"k")
+
+
+async def test_an_admitted_publisher_gets_the_internal_name(platform: Platform, publishing: Publishing) -> None:
+    verdict = await publishing.admit(push())
+    assert (verdict.action, verdict.body) == (Action.VALUE, RUNTIME)
+    assert platform.kinds() == ["stream-ingest", "stream-lifecycle"]
+    assert all(fact.subject.attribution == "attr-ingest" for fact in platform.facts)
+
+
+async def test_no_key_and_no_address_reaches_the_record(platform: Platform, publishing: Publishing) -> None:
+    await publishing.admit(push())
+    text = repr(platform.facts)
+    assert KEY not in text
+    assert "198.51.100.7" not in text
+
+
+async def test_a_malformed_key_is_refused_without_asking(platform: Platform, publishing: Publishing) -> None:
+    platform.away = True
+    verdict = await publishing.admit(push(key="live"))
+    assert verdict.action is Action.DENY
+    assert "not a stream key" in verdict.reason
+
+
+async def test_a_refusal_carries_commodores_sentence(platform: Platform, publishing: Publishing) -> None:
+    platform.answer = Refused("DUPLICATE_INGEST", "Somebody publishes already.")
+    verdict = await publishing.admit(push())
+    assert (verdict.action, verdict.body, verdict.reason) == (Action.DENY, "", "Somebody publishes already.")
+    assert platform.facts == []
+
+
+async def test_without_the_control_plane_nobody_new_is_admitted(platform: Platform, publishing: Publishing) -> None:
+    platform.away = True
+    assert (await publishing.admit(push())).action is Action.DENY
+
+
+async def test_the_same_firing_again_changes_nothing(platform: Platform, publishing: Publishing) -> None:
+    await publishing.admit(push())
+    await publishing.admit(push())
+    assert len(platform.facts) == 2
+
+
+async def test_a_closed_connection_gives_its_claim_back(platform: Platform, publishing: Publishing) -> None:
+    await publishing.admit(push())
+    await publishing.input_closed(trigger("PUSH_INPUT_CLOSE", RUNTIME, "h", "RTMP", "7", "CLEAN", "x", "[]"))
+    assert platform.released == [(STREAM, 1, "u-1")]
+
+
+async def test_the_end_of_a_superseded_connection_does_not_touch_its_successor(
+    platform: Platform, publishing: Publishing
+) -> None:
+    await publishing.admit(push())
+    await publishing.admit(push(uuid="u-2", pid="8"))
+    await publishing.input_closed(trigger("PUSH_INPUT_CLOSE", RUNTIME, "h", "RTMP", "7", "CLEAN", "x", "[]"))
+    assert platform.released == []
+    assert publishing.publishers[INTERNAL].connected
+
+
+async def test_full_is_live_and_empty_is_offline(platform: Platform, publishing: Publishing) -> None:
+    await publishing.admit(push())
+    await publishing.buffer(trigger("STREAM_BUFFER", RUNTIME, "FULL", "{}", uuid="b1"))
+    await publishing.buffer(trigger("STREAM_BUFFER", RUNTIME, "EMPTY", uuid="b2"))
+    await publishing.ended(trigger("STREAM_END", RUNTIME, "10", "20", "1", "1", "0", "5", uuid="e1"))
+    states = [fact.body["state"] for fact in platform.facts if fact.kind == "stream-lifecycle"]
+    assert states == ["started", "live", "offline", "ended"]
+    assert publishing.publishers == {}
+
+
+async def test_a_playback_id_becomes_the_runtime_name_and_that_stays(viewing: Viewing) -> None:
+    verdict = await viewing.resolve(trigger("PLAY_REWRITE", "p" * 16, "h", "HLS", "http://n/x"))
+    assert (verdict.action, verdict.body) == (Action.VALUE, RUNTIME)
+    again = await viewing.resolve(trigger("PLAY_REWRITE", RUNTIME, "h", "HTTP", "http://n/x"))
+    assert (again.action, again.body) == (Action.KEEP, RUNTIME)
+
+
+async def test_an_unknown_playback_id_is_denied(platform: Platform, viewing: Viewing) -> None:
+    platform.viewable = None
+    assert (await viewing.resolve(trigger("PLAY_REWRITE", "q" * 16, "h", "HLS", "u"))).action is Action.DENY
+
+
+async def test_a_known_stream_resolves_while_the_control_plane_is_away(
+    platform: Platform, viewing: Viewing, clock: FakeClock
+) -> None:
+    await viewing.resolve(trigger("PLAY_REWRITE", "p" * 16, "h", "HLS", "u"))
+    platform.away = True
+    await clock.advance(3600)
+    assert (await viewing.resolve(trigger("PLAY_REWRITE", "p" * 16, "h", "HLS", "u"))).body == RUNTIME
+
+
+async def test_a_view_is_recorded_once_a_minute_a_viewer(
+    platform: Platform, viewing: Viewing, clock: FakeClock
+) -> None:
+    for _ in range(5):
+        await viewing.resolve(trigger("PLAY_REWRITE", "p" * 16, "h", "HLS", "u"))
+    assert platform.kinds() == ["stream-view"]
+    await clock.advance(61)
+    await viewing.resolve(trigger("PLAY_REWRITE", "p" * 16, "h", "HLS", "u", uuid="u-9"))
+    assert platform.kinds() == ["stream-view", "stream-view"]
+
+
+async def test_a_session_is_a_connection_and_its_end_says_how_long(platform: Platform, viewing: Viewing) -> None:
+    assert (await viewing.opened(user_new("s1"))).body == "true"
+    assert (await viewing.opened(user_new("s1"))).body == "true"
+    await viewing.closed(user_end("s1"))
+    await viewing.closed(user_end("s1"))
+    assert [fact.body["action"] for fact in platform.facts] == ["connect", "disconnect"]
+    connect, disconnect = (fact.body for fact in platform.facts)
+    assert connect["session_id"] == disconnect["session_id"]
+    assert (disconnect["seconds"], disconnect["up_bytes"], disconnect["user_agent"]) == (62, 6528, "Test/1")
+    assert (platform.opened, platform.closed) == (["c1"], ["s1"])
+
+
+async def test_metadata_polls_are_no_viewers(platform: Platform, viewing: Viewing) -> None:
+    assert (await viewing.opened(user_new("s1", connector="HTTP"))).body == "true"
+    assert platform.facts == []
+    assert viewing.sessions == {}
+
+
+async def test_the_plans_viewer_limit_holds(viewing: Viewing) -> None:
+    assert (await viewing.opened(user_new("s1"))).action is Action.VALUE
+    assert (await viewing.opened(user_new("s2"))).action is Action.VALUE
+    assert (await viewing.opened(user_new("s3"))).action is Action.DENY
+
+
+async def test_a_session_that_vanished_is_ended(platform: Platform, viewing: Viewing, clock: FakeClock) -> None:
+    await viewing.opened(user_new("s1"))
+    await clock.advance(30)
+    await viewing.vanished("s1")
+    assert platform.facts[-1].body["action"] == "disconnect"
+    assert viewing.sessions == {}
+
+
+async def test_media_that_advances_keeps_the_claim(
+    platform: Platform, publishing: Publishing, clock: FakeClock
+) -> None:
+    measuring = Measuring(platform, platform, publishing, platform, clock, "n1")
+    await publishing.admit(push())
+    platform.last_ms = 40
+    await measuring.look()
+    await measuring.renew_claims()
+    await clock.advance(2)
+    await measuring.look()
+    await measuring.renew_claims()
+    assert platform.renewed == [(STREAM, True), (STREAM, False)]
+
+
+async def test_a_claim_that_is_lost_drops_the_publisher(
+    platform: Platform, publishing: Publishing, clock: FakeClock
+) -> None:
+    measuring = Measuring(platform, platform, publishing, platform, clock, "n1")
+    await publishing.admit(push())
+    platform.held = False
+    await measuring.look()
+    await measuring.renew_claims()
+    assert platform.stopped == [RUNTIME]
+    assert not publishing.publishers[INTERNAL].connected
+
+
+async def test_the_nodes_state_is_an_event_of_its_owner(
+    platform: Platform, publishing: Publishing, clock: FakeClock
+) -> None:
+    measuring = Measuring(platform, platform, publishing, platform, clock, "n1")
+    await measuring.look()
+    await measuring.record_node(TENANT, {})
+    fact = platform.facts[-1]
+    assert (fact.kind, fact.subject.tenant_id, fact.subject.stream_id) == ("node-lifecycle", TENANT, "")
+    assert (fact.body["state"], fact.body["active_viewers"], fact.at) == ("up", 1, micros(clock.now()))
