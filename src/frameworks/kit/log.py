@@ -11,7 +11,17 @@ from typing import Any, TextIO
 import structlog
 
 SECRET_FIELDS = frozenset(
-    {"stream_key", "token", "password", "secret", "authorization", "address", "viewer_address", "host_address", "email"}
+    {
+        "stream_key",
+        "token",
+        "password",
+        "secret",
+        "authorization",
+        "address",
+        "viewer_address",
+        "host_address",
+        "email",
+    }
 )
 
 
@@ -23,14 +33,15 @@ def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
 
 def setup(level: str = "INFO", *, stream: TextIO | None = None, pretty: bool = False) -> None:
     """Configure logging of this process once, at its start."""
-    renderer: Any = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    # Rich tracebacks print local variables, among them tokens.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    rendering: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _redact,
-            structlog.processors.format_exc_info,
-            renderer,
+            *([console] if pretty else rendering),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
@@ -39,5 +50,8 @@ def setup(level: str = "INFO", *, stream: TextIO | None = None, pretty: bool = F
 
 
 def get(service: str, **facts: Any) -> Any:
-    """A logger that says `service` on each line; bind tenant, stream and trace ids at the edge."""
-    return structlog.get_logger().bind(service=service, **facts)
+    """A logger that says `service` on each line; bind tenant, stream and trace ids at the edge.
+
+    Lazy, so that a module-level logger follows the `setup` that comes after it.
+    """
+    return structlog.get_logger(service=service, **facts)

@@ -1,0 +1,1 @@
+"""Sockets that take streams in: one file per protocol."""
