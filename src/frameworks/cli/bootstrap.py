@@ -19,7 +19,6 @@ DEMO_SCOPES = (
     "developer:write",
     "billing:read",
     "infrastructure:write",
-    "account:write",
 )
 
 
@@ -27,7 +26,7 @@ async def ensure(*, demo: bool) -> dict[str, str]:
     """Make what is missing; the answer is what `.frameworks/demo.json` says of it."""
     log.setup("ERROR")
     env = config.environment()
-    host = ProcessHost(env)
+    host = ProcessHost(env, rules={})
     data = config.load(HostSettings, env).data_dir
     node = await _ensure_node(host.peer(QuartermasterServiceStub, service="cli"), env)
     made = await _ensure_demo(host.peer(CommodoreServiceStub, service="cli"), data) if demo else {}
@@ -46,7 +45,6 @@ def _write_token(path: Path, token: str) -> None:
 
 async def _ensure_node(stub: QuartermasterServiceStub, env: dict[str, str]) -> dict[str, str]:
     """The node of this machine gets a token, unless it was enrolled before."""
-    await stub.EnsureDefaults(quartermaster.EnsureDefaultsRequest())
     token_file = Path(env["HELMSMAN_ENROLLMENT_TOKEN_FILE"])
     if _wants_token(token_file):
         token = await stub.CreateEnrollmentToken(

@@ -89,8 +89,8 @@ class Layout:
             "HELMSMAN_PUBLIC_URL": self.url("media"),
             "HELMSMAN_RTMP_URL": self.rtmp_url,
             "HELMSMAN_ENROLLMENT_TOKEN_FILE": str(self.enrollment_token),
-            "MIST_DATA_DIR": str(self.data / "mist"),
-            "MIST_LISTEN": self.listen,
+            "MIST_STATE": str(self.data / "mist" / "state.json"),
+            "MIST_ADDRESS": self.listen,
             "MIST_RTMP_PORT": str(self.ports["rtmp"]),
             "MIST_HTTP_PORT": str(self.ports["media"]),
             "MIST_API_PORT": str(self.ports["mist_api"]),
@@ -119,6 +119,7 @@ class Layout:
     def locked(self) -> Iterator[None]:
         """Hold the data directory for this process. Raises DirectoryInUse, DirectoryTooNew."""
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.data / "mist").mkdir(exist_ok=True, mode=0o700)
         with (self.data / "lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

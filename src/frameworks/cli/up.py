@@ -67,7 +67,7 @@ class Supervisor:
         with Progress(*columns, console=self._console, transient=True) as progress:
             env = await self._engines(stack, progress)
             for service in SERVICES:
-                register_service(self._layout.data, service)
+                register_service(self._layout.data / "keys", service)
             await self._step(progress, "Control, data and support planes", self._app(stack, env))
             facts = await self._step(progress, "First tenant and node", self._bootstrap(env))
             if self._layout.demo:

@@ -38,11 +38,17 @@ def _type(name: str, field: str, roles: set[Role], channel: str, spec: str) -> E
 
 STREAM_INGEST = _type("stream-ingest", "stream_ingest", {Role.INGEST}, "streams", "Stream Ingest Events")
 STREAM_VIEW = _type("stream-view", "stream_view", {Role.VIEW}, "analytics", "Stream View Events")
-STREAM_LIFECYCLE = _type("stream-lifecycle", "stream_lifecycle", {Role.INGEST}, "streams", "Stream Lifecycle Events")
+STREAM_LIFECYCLE = _type(
+    "stream-lifecycle", "stream_lifecycle", {Role.INGEST}, "streams", "Stream Lifecycle Events"
+)
 STREAM_BUFFER = _type("stream-buffer", "stream_buffer", {Role.INGEST}, "streams", "Stream Lifecycle Events")
 TRACK_LIST = _type("track-list", "track_list", {Role.INGEST}, "streams", "Stream Metrics Detailed Events")
-USER_CONNECTION = _type("user-connection", "user_connection", {Role.VIEW}, "analytics", "User Connection Events")
-STREAM_METRICS = _type("stream-metrics", "stream_metrics", {Role.INGEST}, "analytics", "Stream Metrics Events")
+USER_CONNECTION = _type(
+    "user-connection", "user_connection", {Role.VIEW}, "analytics", "User Connection Events"
+)
+STREAM_METRICS = _type(
+    "stream-metrics", "stream_metrics", {Role.INGEST}, "analytics", "Stream Metrics Events"
+)
 NODE_LIFECYCLE = _type("node-lifecycle", "node_lifecycle", {Role.NODE}, "system", "Node Monitoring Events")
 LOAD_BALANCING = _type("load-balancing", "load_balancing", {Role.SERVICE}, "system", "Load Balancing Events")
 

@@ -93,7 +93,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def uuid7(at: datetime | None = None) -> uuid.UUID:
     """A time-ordered UUID (RFC 9562 §5.7)."""
     ms = micros(at) // 1000 if at else time.time_ns() // 1_000_000
-    bits = (ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    bits = (
+        (ms & ((1 << 48) - 1)) << 80
+        | 0x7 << 76
+        | secrets.randbits(12) << 64
+        | 0b10 << 62
+        | secrets.randbits(62)
+    )
     return uuid.UUID(int=bits)
 
 

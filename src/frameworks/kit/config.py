@@ -1,4 +1,4 @@
-"""Settings: frozen dataclasses read from the environment (and one optional TOML file), typed and validated at start.
+"""Settings: frozen dataclasses read from the environment and an optional TOML file, validated at start.
 
 A settings class names its prefix and documents each field by the docstring under it:
 
@@ -9,7 +9,8 @@ A settings class names its prefix and documents each field by the docstring unde
         '''How long after the hour late usage still counts towards that hour.'''
 
 `FRAMEWORKS_CONFIG` may name a TOML file whose keys are the same names, upper case. The environment wins.
-A variable that starts with a known prefix but names no field is an error, so a misspelt setting can not be ignored.
+A variable that starts with a known prefix but names no field is an error: no misspelt setting goes unnoticed.
+A class may name open families, such as `FAMILIES = ("PEER_",)`, whose variables are read by other means.
 """
 
 import ast
@@ -108,15 +109,20 @@ def load(settings: type[T], env: Mapping[str, str]) -> T:
 
 
 def unknown(all_settings: Iterable[type], env: Mapping[str, str]) -> list[str]:
-    """Variables that carry a known prefix but name no setting."""
+    """Variables that carry a known prefix but name no setting, nor one of an open family (`FAMILIES`)."""
     known: set[str] = set()
     prefixes: set[str] = set()
+    families: set[str] = set()
     for settings in all_settings:
         prefix: str = settings.PREFIX  # type: ignore[attr-defined]
         prefixes.add(prefix)
+        families |= {prefix + family for family in getattr(settings, "FAMILIES", ())}
         known |= {prefix + field.name.upper() for field in dataclasses.fields(settings)}
     known.add("FRAMEWORKS_CONFIG")
-    return sorted(name for name in env if name.startswith(tuple(prefixes)) and name not in known)
+    named = (
+        name for name in env if name.startswith(tuple(prefixes)) and not name.startswith(tuple(families))
+    )
+    return sorted(name for name in named if name not in known)
 
 
 def document(settings: type) -> list[tuple[str, str, str]]:

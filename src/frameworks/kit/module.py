@@ -1,19 +1,23 @@
 """A module is something that can be started; `run` starts a set of them in order and stops it in reverse.
 
-A module asks its `Host` for infrastructure only (settings, stores, peers, listeners), never for another service.
+A module asks its `Host` for infrastructure only (settings, stores, peers, listeners), never for a service.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from frameworks.kit.clock import Clock
 
 if TYPE_CHECKING:
+    import grpc.aio
+
     from frameworks.kit.analytics import Analytics
     from frameworks.kit.eventlog import EventLog
+    from frameworks.kit.geo import Geo
     from frameworks.kit.identity import Identity, Verifier
     from frameworks.kit.sql import Database
 
@@ -27,12 +31,17 @@ class Host(Protocol):
 
     clock: Clock
     stopping: asyncio.Event
+    data_dir: Path
+    """Where this process may keep files of its own."""
+
+    def geo(self) -> "Geo":
+        """Where addresses are, coarsely."""
 
     def settings(self, kind: type[T]) -> T:
         """The module's settings, read and validated once."""
 
     async def database(self, package: str) -> "Database":
-        """The store of the service whose Python package this is (`frameworks.control.commodore`), migrated."""
+        """The migrated store of the service whose Python package this is (`frameworks.control.commodore`)."""
 
     async def analytics(self) -> "Analytics":
         """The analytics engine."""
@@ -46,20 +55,33 @@ class Host(Protocol):
     def verifier(self) -> "Verifier":
         """Checks any credential of the platform, caching verified ones until they expire."""
 
-    def peer(self, stub: Callable[[Any], Stub], *, service: str) -> Stub:
-        """A generated gRPC stub, calling as `service`; in process when the peer runs here, else over the network."""
+    def peer(self, stub: "Callable[[grpc.aio.Channel], Stub]", *, service: str) -> Stub:
+        """A generated gRPC stub, calling as `service`: in process if the peer runs here, else by network."""
 
     def serve_rpc(self, descriptor: Any, servicer: object, *, service: str) -> None:
         """Offer a protobuf service (its ServiceDescriptor) under the permission table."""
 
-    def serve_http(self, app: ASGI, *, service: str, port: int, address: str | None = None) -> None:
-        """Offer an ASGI application on its own port; the listener is bound before any module is ready."""
+    def serve_http(
+        self, app: ASGI, *, service: str, port: int, address: str | None = None, setting: str | None = None
+    ) -> None:
+        """Offer an ASGI application on its own port, bound before any module is ready.
+
+        `setting` is the variable that holds the port, to be named when it is taken.
+        """
 
     def spawn(self, name: str, loop: Callable[[], Awaitable[None]], *, module: str) -> None:
-        """Run a loop for the life of the module: restarted with back-off when it fails, unready meanwhile."""
+        """Run a loop for the life of the module: restarted with back-off when it fails, unready meanwhile.
+
+        Loops start once every module of the process has. One that returns is done; one that raises
+        `InvariantViolated`, or fails too often, ends the process.
+        """
 
     def expose(self, name: str, check: Callable[[], Mapping[str, object]]) -> None:
         """Add facts to `/health` under `name` (lag, depth, state)."""
+
+
+class InvariantViolated(Exception):
+    """Something that can not be is: going on could only spread the damage, so the process ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,16 @@ class CommodoreServiceStub:
                 request_serializer=commodore__v1__pb2.ResolveIngestRequest.SerializeToString,
                 response_deserializer=commodore__v1__pb2.IngestTarget.FromString,
                 _registered_method=True)
+        self.EnsureUser = channel.unary_unary(
+                '/frameworks.commodore.v1.CommodoreService/EnsureUser',
+                request_serializer=commodore__v1__pb2.EnsureUserRequest.SerializeToString,
+                response_deserializer=commodore__v1__pb2.User.FromString,
+                _registered_method=True)
+        self.EnsureStream = channel.unary_unary(
+                '/frameworks.commodore.v1.CommodoreService/EnsureStream',
+                request_serializer=commodore__v1__pb2.EnsureStreamRequest.SerializeToString,
+                response_deserializer=commodore__v1__pb2.Stream.FromString,
+                _registered_method=True)
 
 
 class CommodoreServiceServicer:
@@ -430,6 +440,19 @@ class CommodoreServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EnsureUser(self, request, context):
+        """For the command line: idempotent, so that a demo or a first start can be repeated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnsureStream(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CommodoreServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -607,6 +630,16 @@ def add_CommodoreServiceServicer_to_server(servicer, server):
                     servicer.ResolveIngest,
                     request_deserializer=commodore__v1__pb2.ResolveIngestRequest.FromString,
                     response_serializer=commodore__v1__pb2.IngestTarget.SerializeToString,
+            ),
+            'EnsureUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnsureUser,
+                    request_deserializer=commodore__v1__pb2.EnsureUserRequest.FromString,
+                    response_serializer=commodore__v1__pb2.User.SerializeToString,
+            ),
+            'EnsureStream': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnsureStream,
+                    request_deserializer=commodore__v1__pb2.EnsureStreamRequest.FromString,
+                    response_serializer=commodore__v1__pb2.Stream.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1554,6 +1587,60 @@ class CommodoreService:
             '/frameworks.commodore.v1.CommodoreService/ResolveIngest',
             commodore__v1__pb2.ResolveIngestRequest.SerializeToString,
             commodore__v1__pb2.IngestTarget.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnsureUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.commodore.v1.CommodoreService/EnsureUser',
+            commodore__v1__pb2.EnsureUserRequest.SerializeToString,
+            commodore__v1__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnsureStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.commodore.v1.CommodoreService/EnsureStream',
+            commodore__v1__pb2.EnsureStreamRequest.SerializeToString,
+            commodore__v1__pb2.Stream.FromString,
             options,
             channel_credentials,
             insecure,

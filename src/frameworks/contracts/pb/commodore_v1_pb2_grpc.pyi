@@ -72,6 +72,9 @@ class CommodoreServiceStub:
     ReleaseClaim: _grpc.UnaryUnaryMultiCallable[_commodore_v1_pb2.ReleaseClaimRequest, _commodore_v1_pb2.Done]
     ResolvePlayback: _grpc.UnaryUnaryMultiCallable[_commodore_v1_pb2.ResolvePlaybackRequest, _commodore_v1_pb2.Playback]
     ResolveIngest: _grpc.UnaryUnaryMultiCallable[_commodore_v1_pb2.ResolveIngestRequest, _commodore_v1_pb2.IngestTarget]
+    EnsureUser: _grpc.UnaryUnaryMultiCallable[_commodore_v1_pb2.EnsureUserRequest, _commodore_v1_pb2.User]
+    """For the command line: idempotent, so that a demo or a first start can be repeated."""
+    EnsureStream: _grpc.UnaryUnaryMultiCallable[_commodore_v1_pb2.EnsureStreamRequest, _commodore_v1_pb2.Stream]
 
 @_typing.type_check_only
 class CommodoreServiceAsyncStub(CommodoreServiceStub):
@@ -117,6 +120,9 @@ class CommodoreServiceAsyncStub(CommodoreServiceStub):
     ReleaseClaim: _aio.UnaryUnaryMultiCallable[_commodore_v1_pb2.ReleaseClaimRequest, _commodore_v1_pb2.Done]  # type: ignore[assignment]
     ResolvePlayback: _aio.UnaryUnaryMultiCallable[_commodore_v1_pb2.ResolvePlaybackRequest, _commodore_v1_pb2.Playback]  # type: ignore[assignment]
     ResolveIngest: _aio.UnaryUnaryMultiCallable[_commodore_v1_pb2.ResolveIngestRequest, _commodore_v1_pb2.IngestTarget]  # type: ignore[assignment]
+    EnsureUser: _aio.UnaryUnaryMultiCallable[_commodore_v1_pb2.EnsureUserRequest, _commodore_v1_pb2.User]  # type: ignore[assignment]
+    """For the command line: idempotent, so that a demo or a first start can be repeated."""
+    EnsureStream: _aio.UnaryUnaryMultiCallable[_commodore_v1_pb2.EnsureStreamRequest, _commodore_v1_pb2.Stream]  # type: ignore[assignment]
 
 class CommodoreServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -369,5 +375,20 @@ class CommodoreServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _commodore_v1_pb2.ResolveIngestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_commodore_v1_pb2.IngestTarget, _abc.Awaitable[_commodore_v1_pb2.IngestTarget]]: ...
+
+    @_abc_1.abstractmethod
+    def EnsureUser(
+        self,
+        request: _commodore_v1_pb2.EnsureUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_commodore_v1_pb2.User, _abc.Awaitable[_commodore_v1_pb2.User]]:
+        """For the command line: idempotent, so that a demo or a first start can be repeated."""
+
+    @_abc_1.abstractmethod
+    def EnsureStream(
+        self,
+        request: _commodore_v1_pb2.EnsureStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_commodore_v1_pb2.Stream, _abc.Awaitable[_commodore_v1_pb2.Stream]]: ...
 
 def add_CommodoreServiceServicer_to_server(servicer: CommodoreServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0fpurser_v1.proto\x12\x14\x66rameworks.purser.v1\"%\n\x10GetLimitsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"\xa0\x01\n\x06Limits\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x13\n\x0bmax_streams\x18\x02 \x01(\r\x12\x18\n\x10max_live_streams\x18\x03 \x01(\r\x12\x13\n\x0bmax_viewers\x18\x04 \x01(\r\x12\x17\n\x0fmax_ingest_kbps\x18\x05 \x01(\r\x12\x11\n\tsuspended\x18\x06 \x01(\x08\x12\x18\n\x10suspended_reason\x18\x07 \x01(\t2b\n\rPurserService\x12Q\n\tGetLimits\x12&.frameworks.purser.v1.GetLimitsRequest\x1a\x1c.frameworks.purser.v1.Limitsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0fpurser_v1.proto\x12\x14\x66rameworks.purser.v1\"%\n\x10GetLimitsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"\xa0\x01\n\x06Limits\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x13\n\x0bmax_streams\x18\x02 \x01(\r\x12\x18\n\x10max_live_streams\x18\x03 \x01(\r\x12\x13\n\x0bmax_viewers\x18\x04 \x01(\r\x12\x17\n\x0fmax_ingest_kbps\x18\x05 \x01(\r\x12\x11\n\tsuspended\x18\x06 \x01(\x08\x12\x18\n\x10suspended_reason\x18\x07 \x01(\t\"L\n\x14SetSuspensionRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tsuspended\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t2\xbd\x01\n\rPurserService\x12Q\n\tGetLimits\x12&.frameworks.purser.v1.GetLimitsRequest\x1a\x1c.frameworks.purser.v1.Limits\x12Y\n\rSetSuspension\x12*.frameworks.purser.v1.SetSuspensionRequest\x1a\x1c.frameworks.purser.v1.Limitsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETLIMITSREQUEST']._serialized_end=78
   _globals['_LIMITS']._serialized_start=81
   _globals['_LIMITS']._serialized_end=241
-  _globals['_PURSERSERVICE']._serialized_start=243
-  _globals['_PURSERSERVICE']._serialized_end=341
+  _globals['_SETSUSPENSIONREQUEST']._serialized_start=243
+  _globals['_SETSUSPENSIONREQUEST']._serialized_end=319
+  _globals['_PURSERSERVICE']._serialized_start=322
+  _globals['_PURSERSERVICE']._serialized_end=511
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,11 @@ class PurserServiceStub:
                 request_serializer=purser__v1__pb2.GetLimitsRequest.SerializeToString,
                 response_deserializer=purser__v1__pb2.Limits.FromString,
                 _registered_method=True)
+        self.SetSuspension = channel.unary_unary(
+                '/frameworks.purser.v1.PurserService/SetSuspension',
+                request_serializer=purser__v1__pb2.SetSuspensionRequest.SerializeToString,
+                response_deserializer=purser__v1__pb2.Limits.FromString,
+                _registered_method=True)
 
 
 class PurserServiceServicer:
@@ -50,12 +55,24 @@ class PurserServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetSuspension(self, request, context):
+        """For operators: stop (or again allow) what costs money.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PurserServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetLimits': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLimits,
                     request_deserializer=purser__v1__pb2.GetLimitsRequest.FromString,
+                    response_serializer=purser__v1__pb2.Limits.SerializeToString,
+            ),
+            'SetSuspension': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSuspension,
+                    request_deserializer=purser__v1__pb2.SetSuspensionRequest.FromString,
                     response_serializer=purser__v1__pb2.Limits.SerializeToString,
             ),
     }
@@ -85,6 +102,33 @@ class PurserService:
             target,
             '/frameworks.purser.v1.PurserService/GetLimits',
             purser__v1__pb2.GetLimitsRequest.SerializeToString,
+            purser__v1__pb2.Limits.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSuspension(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.purser.v1.PurserService/SetSuspension',
+            purser__v1__pb2.SetSuspensionRequest.SerializeToString,
             purser__v1__pb2.Limits.FromString,
             options,
             channel_credentials,

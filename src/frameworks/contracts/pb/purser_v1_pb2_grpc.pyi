@@ -32,11 +32,15 @@ class PurserServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PurserServiceAsyncStub: ...
     GetLimits: _grpc.UnaryUnaryMultiCallable[_purser_v1_pb2.GetLimitsRequest, _purser_v1_pb2.Limits]
+    SetSuspension: _grpc.UnaryUnaryMultiCallable[_purser_v1_pb2.SetSuspensionRequest, _purser_v1_pb2.Limits]
+    """For operators: stop (or again allow) what costs money."""
 
 @_typing.type_check_only
 class PurserServiceAsyncStub(PurserServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetLimits: _aio.UnaryUnaryMultiCallable[_purser_v1_pb2.GetLimitsRequest, _purser_v1_pb2.Limits]  # type: ignore[assignment]
+    SetSuspension: _aio.UnaryUnaryMultiCallable[_purser_v1_pb2.SetSuspensionRequest, _purser_v1_pb2.Limits]  # type: ignore[assignment]
+    """For operators: stop (or again allow) what costs money."""
 
 class PurserServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -45,5 +49,13 @@ class PurserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _purser_v1_pb2.GetLimitsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purser_v1_pb2.Limits, _abc.Awaitable[_purser_v1_pb2.Limits]]: ...
+
+    @_abc_1.abstractmethod
+    def SetSuspension(
+        self,
+        request: _purser_v1_pb2.SetSuspensionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_purser_v1_pb2.Limits, _abc.Awaitable[_purser_v1_pb2.Limits]]:
+        """For operators: stop (or again allow) what costs money."""
 
 def add_PurserServiceServicer_to_server(servicer: PurserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,54 @@
+"""EventBatch by hand: framed events concatenate to a batch, so records are grouped and cut without decoding an event."""
+
+from frameworks.kit.errors import Refusal
+
+_TAG = 0x0A
+_LONGEST_VARINT = 5
+
+
+class BrokenBatch(Refusal):
+    """Bytes that are no sequence of framed events."""
+
+    code = "events.broken_batch"
+
+
+def frame(event: bytes) -> bytes:
+    """The serialised event as one entry of an EventBatch."""
+    size = bytearray((_TAG,))
+    number = len(event)
+    while number > 0x7F:
+        size.append(number & 0x7F | 0x80)
+        number >>= 7
+    size.append(number)
+    return bytes(size) + event
+
+
+def split(batch: bytes) -> list[bytes]:
+    """The framed events whose concatenation is `batch`; raises BrokenBatch."""
+    frames: list[bytes] = []
+    start, end = 0, len(batch)
+    while start < end:
+        if batch[start] != _TAG:
+            raise BrokenBatch("The record is no batch of events.", offset=start)
+        size, body = _varint(batch, start + 1)
+        if body + size > end:
+            raise BrokenBatch("The record ends inside an event.", offset=start)
+        frames.append(batch[start : body + size])
+        start = body + size
+    return frames
+
+
+def unframed(framed: bytes) -> bytes:
+    """The serialised event inside a frame."""
+    return framed[_varint(framed, 1)[1] :]
+
+
+def _varint(batch: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    for position in range(at, min(at + _LONGEST_VARINT, len(batch))):
+        byte = batch[position]
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, position + 1
+        shift += 7
+    raise BrokenBatch("The record holds a length that is none.", offset=at)

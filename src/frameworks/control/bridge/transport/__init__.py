@@ -1,0 +1,1 @@
+"""GraphQL over HTTP and WebSocket, without a word about streams or tenants: documents in, results out."""

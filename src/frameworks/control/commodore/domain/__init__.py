@@ -1,0 +1,1 @@
+"""Types and rules of Commodore: accounts, tokens, streams, claims and letters."""

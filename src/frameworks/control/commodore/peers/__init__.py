@@ -1,0 +1,1 @@
+"""Outbound: Quartermaster and Purser, mail, and what Commodore signs."""

@@ -1,0 +1,219 @@
+"""Users and the links mailed to them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from frameworks.control.commodore.domain.accounts import EmailTaken, Link, LinkKind, User, email_hash
+from frameworks.control.commodore.domain.letters import Mail
+from frameworks.control.commodore.store import directory
+from frameworks.kit import outbox
+from frameworks.kit.sql import Connection, Database, Row, UniqueViolation
+
+_COLUMNS = "id, tenant_id, email, first_name, last_name, role, operator, verified, active, created_at"
+
+
+class AccountStore:
+    """Users in PostgreSQL; mails leave through the outbox of the same transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def resolve_email(self, address: str) -> tuple[UUID, UUID] | None:
+        """The tenant and user of an address."""
+        return await directory.resolve(self._db, "email", email_hash(address))
+
+    async def resolve_link(self, token_hash: str) -> tuple[UUID, UUID] | None:
+        """The tenant and link of a mailed token."""
+        return await directory.resolve(self._db, "link", token_hash)
+
+    async def spend_proof(self, challenge: str, expires_at: datetime) -> bool:
+        """Whether this challenge was not answered before; it is now."""
+        async with self._db.system() as c:
+            tag = await c.execute(
+                """INSERT INTO commodore.spent_proofs (challenge, expires_at) VALUES ($1, $2)
+                   ON CONFLICT (challenge) DO NOTHING""",
+                challenge,
+                expires_at,
+            )
+        return tag == "INSERT 0 1"
+
+    async def user(self, tenant: UUID, user_id: UUID) -> tuple[User, str] | None:
+        """A user of this tenant and the hash of their password."""
+        async with self._db.tenant(tenant) as c:
+            row = await c.fetchrow(
+                f"SELECT {_COLUMNS}, password_hash FROM commodore.users WHERE tenant_id = $1 AND id = $2",
+                tenant,
+                user_id,
+            )
+        return (_user(row), row["password_hash"]) if row else None
+
+    async def create(
+        self, tenant: UUID, user: User, password_hash: str, link: Link | None, mail: Mail | None
+    ) -> None:
+        """Keep a new user and send the mail; raises EmailTaken."""
+        try:
+            async with self._db.tenant(tenant) as c:
+                await directory.enter(c, tenant, "email", email_hash(user.email), user.id)
+                await c.execute(
+                    """INSERT INTO commodore.users (tenant_id, id, email, password_hash, first_name, last_name,
+                         role, operator, verified, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
+                    tenant,
+                    user.id,
+                    user.email,
+                    password_hash,
+                    user.first_name,
+                    user.last_name,
+                    user.role,
+                    user.operator,
+                    user.verified,
+                    user.created_at,
+                )
+                await _mail(c, tenant, link, mail)
+        except UniqueViolation as error:
+            raise EmailTaken("Another account has this e-mail address.") from error
+
+    async def replace_unverified(
+        self, tenant: UUID, user: User, password_hash: str, link: Link, mail: Mail
+    ) -> None:
+        """Let a new registration of an address nobody confirmed replace the one before."""
+        async with self._db.tenant(tenant) as c:
+            await c.execute(
+                """UPDATE commodore.users SET password_hash = $3, first_name = $4, last_name = $5
+                   WHERE tenant_id = $1 AND id = $2 AND NOT verified""",
+                tenant,
+                user.id,
+                password_hash,
+                user.first_name,
+                user.last_name,
+            )
+            await _mail(c, tenant, link, mail)
+
+    async def send(self, tenant: UUID, link: Link | None, mail: Mail) -> None:
+        """Keep a link, which ends older ones of its kind, and send the mail."""
+        async with self._db.tenant(tenant) as c:
+            await _mail(c, tenant, link, mail)
+
+    async def use_link(self, tenant: UUID, link_id: UUID, kind: LinkKind, now: datetime) -> Link | None:
+        """Use a link up, once; None when it is used, late or of another kind."""
+        async with self._db.tenant(tenant) as c:
+            row = await c.fetchrow(
+                """UPDATE commodore.links SET used_at = $4
+                   WHERE tenant_id = $1 AND id = $2 AND kind = $3 AND used_at IS NULL AND expires_at > $4
+                   RETURNING id, user_id, kind, token_hash, new_email, created_at, expires_at""",
+                tenant,
+                link_id,
+                kind.value,
+                now,
+            )
+        return Link(**dict(row) | {"kind": kind}) if row else None
+
+    async def verify(self, tenant: UUID, user_id: UUID) -> None:
+        """Mark the user's address as confirmed."""
+        async with self._db.tenant(tenant) as c:
+            await c.execute(
+                "UPDATE commodore.users SET verified = true WHERE tenant_id = $1 AND id = $2", tenant, user_id
+            )
+
+    async def set_password(self, tenant: UUID, user_id: UUID, password_hash: str) -> None:
+        """Replace the hash of a password."""
+        async with self._db.tenant(tenant) as c:
+            await c.execute(
+                "UPDATE commodore.users SET password_hash = $3 WHERE tenant_id = $1 AND id = $2",
+                tenant,
+                user_id,
+                password_hash,
+            )
+
+    async def set_operator(self, tenant: UUID, user_id: UUID, *, operator: bool) -> None:
+        """Make a user one of those who run the platform, or no longer."""
+        async with self._db.tenant(tenant) as c:
+            await c.execute(
+                "UPDATE commodore.users SET operator = $3 WHERE tenant_id = $1 AND id = $2",
+                tenant,
+                user_id,
+                operator,
+            )
+
+    async def set_email(self, tenant: UUID, user_id: UUID, address: str, mail: Mail) -> None:
+        """Replace a user's address and tell the old one; raises EmailTaken."""
+        try:
+            async with self._db.tenant(tenant) as c:
+                await directory.remove(c, tenant, "email", user_id)
+                await directory.enter(c, tenant, "email", email_hash(address), user_id)
+                await c.execute(
+                    "UPDATE commodore.users SET email = $3, verified = true WHERE tenant_id = $1 AND id = $2",
+                    tenant,
+                    user_id,
+                    address,
+                )
+                await _mail(c, tenant, None, mail)
+        except UniqueViolation as error:
+            raise EmailTaken("Another account has this e-mail address.") from error
+
+    async def delete(self, tenant: UUID, user_id: UUID, now: datetime, *, last: bool) -> Sequence[UUID]:
+        """Switch a user off and free the address; with the last one go streams, tokens and the tenant.
+
+        Returns the streams that went.
+        """
+        async with self._db.tenant(tenant) as c:
+            await c.execute(
+                """UPDATE commodore.users SET active = false, deleted_at = $3, email = '', first_name = '',
+                     last_name = '', password_hash = '' WHERE tenant_id = $1 AND id = $2""",
+                tenant,
+                user_id,
+                now,
+            )
+            await directory.remove(c, tenant, "email", user_id)
+            return await _close_tenant(c, tenant, now) if last else []
+
+
+async def _close_tenant(c: Connection, tenant: UUID, now: datetime) -> Sequence[UUID]:
+    for table in ("refresh_tokens", "api_tokens"):
+        await c.execute(
+            f"UPDATE commodore.{table} SET revoked_at = $2 WHERE tenant_id = $1 AND revoked_at IS NULL",
+            tenant,
+            now,
+        )
+    streams = await c.fetch(
+        "UPDATE commodore.streams SET deleted_at = $2 WHERE tenant_id = $1 AND deleted_at IS NULL RETURNING id",
+        tenant,
+        now,
+    )
+    await c.execute("DELETE FROM commodore.directory WHERE tenant_id = $1", tenant)
+    await outbox.add(c, "commodore", "tenant.closed", str(tenant), str(tenant).encode())
+    return [row["id"] for row in streams]
+
+
+async def _mail(c: Connection, tenant: UUID, link: Link | None, mail: Mail | None) -> None:
+    if link is not None:
+        await c.execute(
+            """UPDATE commodore.links SET used_at = $4
+               WHERE tenant_id = $1 AND user_id = $2 AND kind = $3 AND used_at IS NULL""",
+            tenant,
+            link.user_id,
+            link.kind.value,
+            link.created_at,
+        )
+        await c.execute(
+            """INSERT INTO commodore.links
+               (tenant_id, id, user_id, kind, token_hash, new_email, created_at, expires_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)""",
+            tenant,
+            link.id,
+            link.user_id,
+            link.kind.value,
+            link.token_hash,
+            link.new_email,
+            link.created_at,
+            link.expires_at,
+        )
+        await directory.enter(c, tenant, "link", link.token_hash, link.id, link.expires_at)
+    if mail is not None:
+        await outbox.add(c, "commodore", "mail", email_hash(mail.to), msgspec.json.encode(mail))
+
+
+def _user(row: Row) -> User:
+    return User(**{name: value for name, value in row.items() if name != "password_hash"})

@@ -1,0 +1,40 @@
+"""The only SQL of Purser; every method takes the tenant first."""
+
+from datetime import datetime
+from uuid import UUID
+
+from frameworks.control.purser.domain import Suspension
+from frameworks.kit.sql import Database
+
+
+class PostgresStore:
+    """Suspensions in PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def suspension(self, tenant: UUID) -> Suspension | None:
+        """The tenant's suspension, if there is one."""
+        async with self._db.tenant(tenant) as c:
+            said = await c.fetchval("SELECT reason FROM purser.suspensions WHERE tenant_id = $1", tenant)
+        return Suspension(said) if said is not None else None
+
+    async def suspend(self, tenant: UUID, suspension: Suspension, *, by: str, at: datetime) -> None:
+        """Keep or replace the tenant's suspension."""
+        async with self._db.tenant(tenant) as c:
+            await c.execute(
+                """INSERT INTO purser.suspensions (tenant_id, reason, suspended_by, suspended_at)
+                   VALUES ($1, $2, $3, $4)
+                   ON CONFLICT (tenant_id) DO UPDATE SET reason = excluded.reason,
+                     suspended_by = excluded.suspended_by, suspended_at = excluded.suspended_at
+                   WHERE suspensions.tenant_id = $1""",
+                tenant,
+                suspension.reason,
+                by,
+                at,
+            )
+
+    async def lift(self, tenant: UUID) -> None:
+        """Remove the tenant's suspension."""
+        async with self._db.tenant(tenant) as c:
+            await c.execute("DELETE FROM purser.suspensions WHERE tenant_id = $1", tenant)

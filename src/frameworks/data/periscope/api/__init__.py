@@ -1,0 +1,1 @@
+"""Inbound calls of Periscope, one servicer per family of questions."""

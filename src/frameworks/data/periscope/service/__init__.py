@@ -1,0 +1,1 @@
+"""Use cases of Periscope: ingesting events, rolling buckets up, answering from history."""

@@ -1,0 +1,182 @@
+"""Answering from history: lists page by page, figures over a range."""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Protocol
+from uuid import UUID
+
+from frameworks.data.periscope.domain import DAY, SECOND, Asked, BadRange, BadSubject
+from frameworks.kit.clock import from_micros
+from frameworks.kit.paging import Paged, PageRequest, Position, Window, paged, text_id, window
+
+Row = Mapping[str, Any]
+
+SERIES_POINTS, MOST_POINTS = 300, 2000
+MOST_PLACES = 100
+INTERVALS = {"": 5, "5m": 5, "15m": 15, "1h": 60, "1d": 1440}
+
+
+class Listed(Enum):
+    """The lists of history."""
+
+    STREAM_EVENTS = "stream_events"
+    BUFFER_EVENTS = "buffer_events"
+    TRACK_LISTS = "track_lists"
+    CONNECTION_EVENTS = "connection_events"
+    VIEWER_SESSIONS = "viewer_sessions"
+    VIEWER_GEOGRAPHICS = "viewer_geographics"
+    STREAM_HEALTH = "stream_health"
+    STREAM_HEALTH_5M = "stream_health_5m"
+    CLIENT_QOE = "client_qoe"
+    REBUFFERINGS = "rebufferings"
+    STREAM_DAYS = "stream_days"
+    TENANT_DAYS = "tenant_days"
+    VIEWER_HOURS = "viewer_hours"
+    CONNECTION_HOURS = "connection_hours"
+    QUALITY_DAYS = "quality_days"
+    VIEWER_COUNTS = "viewer_counts"
+    GEO_HOURS = "geo_hours"
+    ROUTING_EVENTS = "routing_events"
+    NODE_METRICS = "node_metrics"
+    NODE_METRICS_1H = "node_metrics_1h"
+    NODE_PERFORMANCE_5M = "node_performance_5m"
+
+
+class Figure(Enum):
+    """The figures of history."""
+
+    HEALTH = "health"
+    LIFECYCLE = "lifecycle"
+    VIEWERS = "viewers"
+    PEAK = "peak"
+    CONNECTIONS = "connections"
+    DAYS = "days"
+    SUMMARIES = "summaries"
+    COUNTRIES = "countries"
+    CITIES = "cities"
+    COUNTRY_HOURS = "country_hours"
+    ROUTING = "routing"
+    ROUTING_COUNTRIES = "routing_countries"
+    NODES = "nodes"
+    SERIES = "series"
+    USAGE = "usage"
+
+
+class Past(Protocol):
+    """History, one tenant at a time."""
+
+    async def page(
+        self, tenant: UUID, listed: Listed, asked: Asked, part: Window, **more: object
+    ) -> Paged[Row]:
+        """One page of a list."""
+
+    async def figures(self, tenant: UUID, figure: Figure, asked: Asked, **more: object) -> Sequence[Row]:
+        """The rows of a figure; one row of zeros where there is no history."""
+
+
+class History:
+    """Lists and figures."""
+
+    def __init__(self, past: Past) -> None:
+        self._past = past
+
+    async def page(self, tenant: UUID, listed: Listed, asked: Asked, request: PageRequest) -> Paged[Row]:
+        """One page of a list; its cursors belong to this list of this tenant."""
+        part = window(request, f"periscope.{listed.value}.{tenant}", identity=text_id)
+        return await self._past.page(tenant, listed, asked, part)
+
+    async def viewer_counts(
+        self, tenant: UUID, asked: Asked, request: PageRequest, interval: str
+    ) -> Paged[Row]:
+        """The most viewers at once, by interval."""
+        minutes = INTERVALS.get(interval)
+        if minutes is None:
+            raise BadRange(f"An interval is one of {', '.join(name for name in INTERVALS if name)}.")
+        _need_stream(asked)
+        part = window(request, f"periscope.viewer_counts.{interval}.{tenant}", identity=text_id)
+        return await self._past.page(tenant, Listed.VIEWER_COUNTS, asked, part, minutes=minutes)
+
+    async def one(self, tenant: UUID, figure: Figure, asked: Asked) -> Row:
+        """A figure that is one row."""
+        return next(iter(await self._past.figures(tenant, figure, asked)), {})
+
+    async def many(self, tenant: UUID, figure: Figure, asked: Asked, **more: object) -> Sequence[Row]:
+        """A figure of many rows."""
+        return await self._past.figures(tenant, figure, asked, **more)
+
+    async def series(self, tenant: UUID, asked: Asked, points: int) -> tuple[int, Sequence[Row]]:
+        """Samples of one stream thinned to at most `points`, and the width of a point."""
+        _need_stream(asked)
+        wanted = min(points or SERIES_POINTS, MOST_POINTS)
+        step = max(SECOND, -(-(asked.until_at - asked.from_at) // wanted))
+        return step, await self._past.figures(tenant, Figure.SERIES, asked, step=step)
+
+    async def days(self, tenant: UUID, asked: Asked) -> Sequence[Row]:
+        """A row a day (UTC), oldest first; days without events are rows of zeros."""
+        found = {row["day_at"]: row for row in await self._past.figures(tenant, Figure.DAYS, asked)}
+        first = asked.from_at // DAY * DAY
+        return [found.get(at, {"day_at": at}) for at in range(first, asked.until_at, DAY)]
+
+    async def summary(self, tenant: UUID, asked: Asked) -> Row:
+        """Everything a stream's range adds up to, beside what the tenant's adds up to."""
+        _need_stream(asked)
+        whole = Asked(asked.from_at, asked.until_at)
+        stream: dict[str, Any] = {}
+        for figure in (Figure.HEALTH, Figure.LIFECYCLE, Figure.VIEWERS):
+            stream |= await self.one(tenant, figure, asked)
+        peak = (await self.one(tenant, Figure.PEAK, asked)).get("peak_viewers", 0)
+        stream["peak_viewers"] = max(peak, stream.get("peak_viewers", 0))
+        everything = await self.one(tenant, Figure.VIEWERS, whole)
+        return stream | {f"tenant_{name}": value for name, value in everything.items()}
+
+    async def summaries(
+        self, tenant: UUID, asked: Asked, request: PageRequest, *, by: str, ascending: bool
+    ) -> Paged[Row]:
+        """The tenant's streams by what they add up to; the cursor is a place in this order."""
+        if by not in SORTS:
+            raise BadRange(f"Sort by one of {', '.join(SORTS)}.")
+        part = window(request, f"periscope.summaries.{by}.{ascending}.{tenant}", identity=text_id)
+        rows = await self._past.figures(tenant, Figure.SUMMARIES, asked)
+        return ranked(rows, part, by=SORTS[by], ascending=ascending)
+
+    async def geography(self, tenant: UUID, asked: Asked, top: int) -> dict[str, Any]:
+        """Where viewers are."""
+        top = min(top or 10, MOST_PLACES)
+        viewers = await self.one(tenant, Figure.VIEWERS, asked)
+        return {
+            "countries": await self._past.figures(tenant, Figure.COUNTRIES, asked, top=top),
+            "cities": await self._past.figures(tenant, Figure.CITIES, asked, top=top),
+            "by_hour": await self._past.figures(tenant, Figure.COUNTRY_HOURS, asked),
+            "unique_countries": viewers.get("unique_countries", 0),
+            "unique_cities": viewers.get("unique_cities", 0),
+            "total_viewers": viewers.get("unique_viewers", 0),
+        }
+
+
+SORTS = {
+    "": "egress_bytes",
+    "egress": "egress_bytes",
+    "viewer_seconds": "session_seconds",
+    "unique_viewers": "unique_viewers",
+    "total_views": "total_views",
+    "total_sessions": "total_sessions",
+    "peak_viewers": "peak_viewers",
+}
+
+
+def ranked(rows: Sequence[Row], part: Window, *, by: str, ascending: bool) -> Paged[Row]:
+    """A page of rows in order of a figure, ties by stream; positions count from the start of the order."""
+    ordered = sorted(rows, key=lambda row: row["stream_id"])
+    ordered.sort(key=lambda row: row[by], reverse=not ascending)
+    placed = [{**row, "place": place} for place, row in enumerate(ordered)]
+    ids = [row["stream_id"] for row in placed]
+    begin = ids.index(part.after.id) + 1 if part.after and part.after.id in ids else 0
+    end = ids.index(part.before.id) if part.before and part.before.id in ids else len(placed)
+    inside = placed[begin:end]
+    found = inside[::-1][: part.limit + 1] if part.backward else inside[: part.limit + 1]
+    return paged(found, part, len(placed), lambda row: Position(from_micros(row["place"]), row["stream_id"]))
+
+
+def _need_stream(asked: Asked) -> None:
+    if asked.stream is None:
+        raise BadSubject("Name the stream.")

@@ -1,0 +1,142 @@
+"""Reading history from ClickHouse: one page of a list, or the rows of one summary, always in one tenant's scope."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from frameworks.data.periscope.domain import Asked
+from frameworks.data.periscope.service.history import Figure, Listed
+from frameworks.data.periscope.store import latest, listings, summaries
+from frameworks.data.periscope.store.listings import Listing
+from frameworks.kit.analytics import Analytics, Scope
+from frameworks.kit.clock import from_micros, micros
+from frameworks.kit.paging import Paged, Position, Window, paged
+
+Row = Mapping[str, Any]
+
+
+_LISTS = {listed: getattr(listings, listed.name) for listed in Listed}
+
+_VIEWS = ("health_5m_v", "lifecycle_5m_v", "viewers_5m_v", "peaks_5m_v", "nodes_5m_v")
+_FACT_VIEWS = ("connection_events_v", "stream_events_v", "routing_events_v", "stream_health_v")
+
+_FIGURES = {
+    figure: latest.SERIES if figure is Figure.SERIES else getattr(summaries, figure.name) for figure in Figure
+}
+
+
+class ClickHouseHistory:
+    """Answers from facts and buckets."""
+
+    def __init__(self, analytics: Analytics) -> None:
+        self._analytics = analytics
+
+    async def page(
+        self, tenant: UUID, listed: Listed, asked: Asked, part: Window, **more: object
+    ) -> Paged[Row]:
+        """One page of a list, with the number of rows in the whole range."""
+        listing: Listing = _LISTS[listed]
+        body, params = _bound(listing, asked, _narrowed(listing, asked, part))
+        everything, all_params = _bound(listing, asked, (asked.from_at, asked.until_at))
+        clause, place = _keyset(part)
+        order = "ASC" if part.backward else "DESC"
+        sql = f"SELECT * FROM ({body}) WHERE 1{clause} ORDER BY at {order}, id {order} LIMIT {part.limit + 1}"
+        count = f"SELECT count() AS total FROM ({everything})"
+        rows, total = await asyncio.gather(
+            self._read(tenant, sql, params | place | more, listing.tables),
+            self._read(tenant, count, all_params | more, listing.tables),
+        )
+        return paged([_named(listing, row) for row in rows], part, total[0]["total"], _position)
+
+    async def figures(self, tenant: UUID, figure: Figure, asked: Asked, **more: object) -> list[Row]:
+        """The rows of a figure."""
+        sql: str = _FIGURES[figure]
+        params: dict[str, object] = {"from": asked.from_at, "until": asked.until_at, **more}
+        for name, kind, value in (("stream", "UUID", asked.stream), ("node", "String", asked.node)):
+            mark = f"/*{name}*/"
+            if value is not None and (mark in sql or f"{{{name}:" in sql):
+                sql = sql.replace(mark, f"AND {name}_id = {{{name}:{kind}}}")
+                params[name] = value
+        return [*await self._read(tenant, sql, params, (*_VIEWS, *_FACT_VIEWS))]
+
+    async def latest(self, tenant: UUID, streams: Sequence[UUID], since: int) -> dict[str, Row]:
+        """By stream id, what facts since then say of it."""
+        params: dict[str, object] = {"streams": list(streams), "from": since}
+        answers = await asyncio.gather(
+            *(
+                self._read(tenant, sql, params, _FACT_VIEWS)
+                for sql in (latest.METRICS, latest.LIFECYCLE, latest.VIEWING)
+            )
+        )
+        found: dict[str, dict[str, Any]] = {}
+        for row in (row for rows in answers for row in rows):
+            found.setdefault(row["id"], {}).update(row)
+        return {**found}
+
+    async def pipeline(self) -> tuple[list[dict[str, Any]], int]:
+        """Events a minute by type over all tenants, and how many no table claims."""
+        reason = "pipeline status for an operator"
+        rates = await self._analytics.query(summaries.RATES, {}, Scope.system(reason))
+        unclaimed = await self._analytics.query(summaries.UNCLAIMED, {}, Scope.system(reason))
+        return rates, unclaimed[0]["events"]
+
+    async def _read(
+        self, tenant: UUID, sql: str, params: Mapping[str, object], tables: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        return await self._analytics.query(sql, params, Scope.tenant(tenant, _both(tables)))
+
+
+def _both(tables: Sequence[str]) -> list[str]:
+    """A view and the table under it."""
+    return [f"periscope.{name}" for view in tables for name in (view, view.removesuffix("_v"))]
+
+
+def _bound(listing: Listing, asked: Asked, between: tuple[int, int]) -> tuple[str, dict[str, object]]:
+    """The list's body with its conditions, and their values."""
+    params: dict[str, object] = {"from": between[0], "until": between[1]}
+    where = [
+        f"{listing.time} >= {_instant(listing, 'from')}",
+        f"{listing.time} < {_instant(listing, 'until')}",
+    ]
+    for name, condition in listing.filters.items():
+        value = getattr(asked, name)
+        if value is not None:
+            where.append(condition)
+            params[name] = value
+    if listing.always:
+        where.append(listing.always)
+    return listing.body.replace("/*where*/", " AND ".join(where)), params
+
+
+def _instant(listing: Listing, name: str) -> str:
+    exact = f"fromUnixTimestamp64Micro({{{name}:Int64}}, 'UTC')"
+    return exact if listing.time == "occurred_at" else f"toDateTime({exact}, 'UTC')"
+
+
+def _narrowed(listing: Listing, asked: Asked, window: Window) -> tuple[int, int]:
+    """A list of facts is read from its cursor on, not from the range's edge."""
+    begin, end = asked.from_at, asked.until_at
+    if listing.facts and window.after is not None:
+        end = max(begin, min(end, micros(window.after.at) + 1_000_000))
+    if listing.facts and window.before is not None:
+        begin = min(end, max(begin, micros(window.before.at)))
+    return begin, end
+
+
+def _keyset(window: Window) -> tuple[str, dict[str, object]]:
+    clause, params = "", dict[str, object]()
+    for name, position, sign in (("after", window.after, "<"), ("before", window.before, ">")):
+        if position is not None:
+            clause += f" AND (at, id) {sign} ({{{name}_at:Int64}}, {{{name}_id:String}})"
+            params |= {f"{name}_at": micros(position.at), f"{name}_id": position.id}
+    return clause, params
+
+
+def _position(row: Row) -> Position:
+    return Position(from_micros(row["at"]), row["id"])
+
+
+def _named(listing: Listing, row: Row) -> Row:
+    found = {**row, listing.at_field: row["at"]}
+    return found | {listing.id_field: row["id"]} if listing.id_field else found

@@ -1,0 +1,309 @@
+"""The event log on NATS JetStream: a topic is a stream, a partition a subject, an offset a stream sequence.
+
+`Nats-Msg-Id` carries the dedupe id. Reading is in `nats_reading`; groups (who has which partition, and how
+far the group got) are in `nats_groups`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, NotFoundError
+
+from frameworks.kit import log
+from frameworks.kit.errors import Precondition, Unavailable
+from frameworks.kit.eventlog import (
+    MAX_VALUE,
+    BadRecord,
+    Outgoing,
+    Record,
+    RecordTooLarge,
+    Retention,
+    Start,
+    Subscription,
+    UnknownTopic,
+)
+from frameworks.kit.eventlog.nats_groups import GroupSubscription
+from frameworks.kit.eventlog.nats_reading import Reader, SoloSubscription
+
+CONNECT_WITHIN = 5.0
+ACKNOWLEDGED_WITHIN = 15.0
+REQUEST_WITHIN = 5.0
+IN_FLIGHT = 256
+FAILURES = (NatsError, OSError, TimeoutError)
+
+
+class NoShrinking(Precondition):
+    """A topic can not lose partitions: records would lose their order."""
+
+    code = "eventlog.no_shrinking"
+
+
+class EventLogAway(Unavailable):
+    """The event log does not answer; nothing was lost that was acknowledged."""
+
+    code = "eventlog.away"
+
+
+@contextmanager
+def unavailable(what: str) -> Iterator[None]:
+    """Turn failures of the connection or the server into Unavailable."""
+    try:
+        yield
+    except NotFoundError as error:
+        raise UnknownTopic(f"The event log has no such topic: {what}.") from error
+    except APIError as error:
+        raise EventLogAway(f"The event log refused {what}: {error.description}.") from error
+    except FAILURES as error:
+        raise EventLogAway(f"The event log is away: {what}.", reason=repr(error)) from error
+
+
+class Connection:
+    """A connection that comes back by itself, and tells those who asked when it went and when it came."""
+
+    def __init__(self, name: str) -> None:
+        self.client = Client()
+        self.js = JetStreamContext(self.client, timeout=REQUEST_WITHIN)
+        self.lost = asyncio.Event()
+        self.restored = asyncio.Event()
+        self._failed = asyncio.Event()
+        self.listeners: set[Callable[[], None]] = set()
+        self._name = name
+        self._log = log.get(name)
+
+    async def open(self, url: str) -> None:
+        """Connect; Unavailable when there is no answer in time."""
+        target = urlsplit(url)
+        options: dict[str, Any] = {
+            "servers": [f"{target.scheme}://{target.hostname}:{target.port or 4222}"],
+            "token": target.username if not target.password else None,
+            "user": target.username if target.password else None,
+            "password": target.password,
+            "name": self._name,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 0.1,
+            "connect_timeout": 2,
+            "ping_interval": 10,
+            "pending_size": 0,
+            "error_cb": self._on_error,
+            "disconnected_cb": self._on_disconnected,
+            "reconnected_cb": self._on_reconnected,
+        }
+        try:
+            await self._first(asyncio.ensure_future(self.client.connect(**options)))
+        except FAILURES as error:
+            await self.client.close()
+            raise EventLogAway(f"No event log answers at {target.hostname}:{target.port}.") from error
+        self.restored.set()
+
+    async def _first(self, connecting: asyncio.Future[Any]) -> None:
+        """Await the first attempt only; the client by itself would try for ever."""
+        failed = asyncio.ensure_future(self._failed.wait())
+        try:
+            done, _ = await asyncio.wait(
+                {connecting, failed}, timeout=CONNECT_WITHIN, return_when=asyncio.FIRST_COMPLETED
+            )
+            if connecting not in done:
+                raise TimeoutError("no connection")
+            await connecting
+        finally:
+            failed.cancel()
+            connecting.cancel()
+
+    async def _on_error(self, error: Exception) -> None:
+        self._failed.set()
+        self._log.warning("eventlog.connection_failed", reason=repr(error))
+
+    async def _on_disconnected(self) -> None:
+        self.restored.clear()
+        self.lost.set()
+
+    async def _on_reconnected(self) -> None:
+        self.lost.clear()
+        self.restored.set()
+        self._log.info("eventlog.reconnected")
+        for listener in list(self.listeners):
+            listener()
+
+    async def unless_lost(self, work: Awaitable[object], within: float) -> None:
+        """Await `work`; TimeoutError as soon as the connection goes, after `within` seconds at the latest."""
+        task = asyncio.ensure_future(work)
+        lost = asyncio.create_task(self.lost.wait())
+        try:
+            done, _ = await asyncio.wait({task, lost}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+            if task not in done:
+                raise TimeoutError(
+                    "the connection was lost" if lost in done else "no acknowledgement in time"
+                )
+            await task
+        finally:
+            lost.cancel()
+            task.cancel()
+
+
+class NatsEventLog:
+    """The `EventLog` of a NATS server with JetStream."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._partitions: dict[str, int] = {}
+
+    def connected(self) -> bool:
+        """Whether the server can be reached now."""
+        return self._connection.client.is_connected
+
+    async def close(self) -> None:
+        """Leave at once; what was acknowledged is durable."""
+        await self._connection.client.close()
+
+    async def ensure(self, topic: str, *, partitions: int, retention: Retention | None = None) -> None:
+        """Create or update the stream; NoShrinking when it has more partitions than asked for."""
+        Outgoing(topic, partitions - 1, b"").check()
+        wanted = _stream(topic, partitions, retention or Retention())
+        with unavailable(f"ensuring {topic}"):
+            try:
+                existing = await self._connection.js.stream_info(topic)
+            except NotFoundError:
+                await self._connection.js.add_stream(wanted)
+            else:
+                if _partitions(existing.config) > partitions:
+                    raise NoShrinking(
+                        f"{topic} has {_partitions(existing.config)} partitions, not {partitions}."
+                    )
+                await self._connection.js.update_stream(wanted)
+        self._partitions[topic] = partitions
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Append all, in order, many in flight; returns when each is on the server's disk."""
+        for record in records:
+            record.check()
+            if len(record.value) > self._connection.client.max_payload - MAX_VALUE // 64:
+                raise RecordTooLarge("This event log takes no record of that size.", topic=record.topic)
+            if record.partition >= await self._count(record.topic):
+                raise BadRecord(f"{record.topic} has no partition {record.partition}.")
+        for first in range(0, len(records), IN_FLIGHT):
+            await self._publish_window(records[first : first + IN_FLIGHT])
+
+    async def _publish_window(self, records: Sequence[Outgoing]) -> None:
+        acknowledged: list[Awaitable[object]] = []
+        try:
+            for record in records:
+                headers = dict(record.headers)
+                if record.dedupe_id:
+                    headers["Nats-Msg-Id"] = record.dedupe_id
+                subject = f"{record.topic}.{record.partition}"
+                acknowledged.append(
+                    await self._connection.js.publish_async(subject, record.value, headers=headers or None)
+                )
+            await self._connection.unless_lost(asyncio.gather(*acknowledged), ACKNOWLEDGED_WITHIN)
+        except FAILURES as error:
+            raise EventLogAway(
+                "The event log did not acknowledge every record: publish all again.", reason=repr(error)
+            ) from error
+        finally:
+            for future in acknowledged:
+                asyncio.ensure_future(future).cancel()
+
+    def subscribe(
+        self, topic: str, *, group: str | None = None, start: Start | None = None
+    ) -> AbstractAsyncContextManager[Subscription]:
+        """A reader of the topic, alone or as a member of `group`."""
+        if group is None:
+            return self._alone(topic, "latest" if start is None else start)
+        return self._member(topic, group, "earliest" if start is None else start)
+
+    @asynccontextmanager
+    async def _alone(self, topic: str, start: Start) -> AsyncIterator[Subscription]:
+        with unavailable(f"subscribing to {topic}"):
+            subscription = SoloSubscription(self._connection, topic, await self._count(topic))
+            await subscription.open(start)
+        try:
+            yield subscription
+        finally:
+            await subscription.close()
+
+    @asynccontextmanager
+    async def _member(self, topic: str, group: str, start: Start) -> AsyncIterator[Subscription]:
+        if isinstance(start, datetime):
+            raise BadRecord("A group starts at an offset, the earliest or the latest record, not at a time.")
+        Outgoing(group, 0, b"").check()
+        with unavailable(f"joining {group} on {topic}"):
+            subscription = GroupSubscription(self._connection, topic, group, await self._count(topic), start)
+            await subscription.open()
+        try:
+            yield subscription
+        finally:
+            await subscription.close()
+
+    async def replay(
+        self, topic: str, *, partition: int | None = None, start: Start = "earliest"
+    ) -> AsyncIterator[Record]:
+        """Every record from `start` to the end as it is now."""
+        with unavailable(f"replaying {topic}"):
+            wanted = range(await self._count(topic)) if partition is None else [partition]
+        for number in wanted:
+            async for record in self._replay_partition(topic, number, start):
+                yield record
+
+    async def _replay_partition(self, topic: str, partition: int, start: Start) -> AsyncIterator[Record]:
+        reader = Reader(self._connection, topic, partition)
+        with unavailable(f"replaying {topic}"):
+            await reader.open(start)
+            left = await self._left(reader)
+        try:
+            while left > 0:
+                records = await reader.wait_take(min(left, IN_FLIGHT), REQUEST_WITHIN)
+                if not records and not self.connected():
+                    raise EventLogAway("The event log went away during a replay.")
+                left = left - len(records) if records else await self._left(reader)
+                for record in records:
+                    yield record
+        finally:
+            await reader.close()
+
+    async def _left(self, reader: Reader) -> int:
+        with unavailable("during a replay"):
+            return await reader.unread()
+
+    async def _count(self, topic: str) -> int:
+        """How many partitions the topic has; asked once."""
+        if topic not in self._partitions:
+            with unavailable(topic):
+                self._partitions[topic] = _partitions((await self._connection.js.stream_info(topic)).config)
+        return self._partitions[topic]
+
+
+def _stream(topic: str, partitions: int, retention: Retention) -> StreamConfig:
+    return StreamConfig(
+        name=topic,
+        subjects=[f"{topic}.*"],
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        max_age=retention.max_age.total_seconds(),
+        max_bytes=retention.max_bytes,
+        duplicate_window=min(retention.dedupe_window, retention.max_age).total_seconds(),
+        metadata={"partitions": str(partitions)},
+    )
+
+
+def _partitions(config: StreamConfig) -> int:
+    return int((config.metadata or {}).get("partitions", "1"))
+
+
+async def connect(url: str, *, name: str) -> NatsEventLog:
+    """The event log of the NATS server at `url`."""
+    connection = Connection(name)
+    await connection.open(url)
+    try:
+        await connection.js.account_info()
+    except (APIError, *FAILURES) as error:
+        await connection.client.close()
+        raise EventLogAway("The NATS server has no JetStream.") from error
+    return NatsEventLog(connection)

@@ -1,0 +1,93 @@
+"""HTTP listeners: sockets bound by us, served by uvicorn, which owns neither signals nor logs here."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from frameworks.kit.module import ASGI
+from frameworks.kit.rpc.server import not_listening
+
+_BACKLOG = 2048
+_CONNECTIONS = 20_000
+_WEBSOCKET_MESSAGE = 1 << 20
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling: the host alone ends the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(slots=True)
+class Listener:
+    """One application on one port."""
+
+    app: ASGI
+    service: str
+    address: str
+    port: int
+    setting: str
+    _socket: socket.socket | None = None
+    _server: Any = None
+    _task: asyncio.Task[None] | None = None
+
+    def bind(self) -> None:
+        """Take the port; raises AddressTaken."""
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((self.address, self.port))
+            bound.listen(_BACKLOG)
+        except OSError as error:
+            bound.close()
+            raise not_listening(self.address, self.port, self.setting, error) from error
+        bound.setblocking(False)
+        self.port = bound.getsockname()[1]
+        self._socket = bound
+
+    def start(self, grace: float, failed: Callable[[str], None]) -> None:
+        """Serve; requests under way get `grace` seconds at the stop; `failed` is told if it ends before."""
+        config = uvicorn.Config(
+            self.app,
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="auto",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            limit_concurrency=_CONNECTIONS,
+            ws_max_size=_WEBSOCKET_MESSAGE,
+            timeout_graceful_shutdown=max(1, round(grace)),
+        )
+        self._server = _Server(config)
+        self._task = asyncio.get_running_loop().create_task(self._serve(), name=f"{self.service}: http")
+        self._task.add_done_callback(lambda task: self._ended(task, failed))
+
+    async def stop(self) -> None:
+        """Take no more connections, let requests under way end, close."""
+        if self._task is not None:
+            self._server.should_exit = True
+            await asyncio.wait({self._task})
+        elif self._socket is not None:
+            self._socket.close()
+
+    async def _serve(self) -> None:
+        try:
+            await self._server.serve(sockets=[self._socket])
+        except SystemExit as error:
+            raise RuntimeError(f"the HTTP application of {self.service} did not start") from error
+
+    def _ended(self, task: asyncio.Task[None], failed: Callable[[str], None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None or not self._server.should_exit:
+            failed(f"the HTTP listener of {self.service} ended: {error!r}")

@@ -1,0 +1,126 @@
+"""Counters, gauges and histograms with bounded label values, in this process's one registry."""
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import prometheus_client
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+OTHER = "other"
+"""What a label says once it has had too many values."""
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+prometheus_client.ProcessCollector(registry=REGISTRY)
+prometheus_client.PlatformCollector(registry=REGISTRY)
+prometheus_client.GCCollector(registry=REGISTRY)
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+M = TypeVar("M", prometheus_client.Counter, prometheus_client.Gauge, prometheus_client.Histogram)
+
+
+class Labelled(Generic[M]):
+    """A metric whose labels take at most `bound` values each; later ones are counted as `other`."""
+
+    def __init__(self, metric: M, labels: Sequence[str], bound: int) -> None:
+        self._metric: M = metric
+        self._labels = tuple(labels)
+        self._bound = bound
+        self._seen: tuple[set[str], ...] = tuple(set() for _ in self._labels)
+        self._children: dict[tuple[str, ...], M] = {}
+
+    def labels(self, *values: str, **named: str) -> M:
+        """The child for these label values, given in order or by name; keep it when it is used often."""
+        wanted = values or tuple(named[name] for name in self._labels)
+        child = self._children.get(wanted)
+        if child is None:
+            bounded = tuple(
+                self._bounded(seen, value) for seen, value in zip(self._seen, wanted, strict=True)
+            )
+            child = self._children.get(bounded)
+            if child is None:
+                child = self._children[bounded] = self._metric.labels(*bounded)
+        return child
+
+    def _bounded(self, seen: set[str], value: str) -> str:
+        if value not in seen:
+            if len(seen) >= self._bound:
+                return OTHER
+            seen.add(value)
+        return value
+
+
+class Counter(Labelled[prometheus_client.Counter]):
+    """A number that only grows."""
+
+    def inc(self, amount: float = 1) -> None:
+        """Add to a counter without labels."""
+        self._metric.inc(amount)
+
+
+class Gauge(Labelled[prometheus_client.Gauge]):
+    """A number that goes up and down."""
+
+    def set(self, value: float) -> None:
+        """Set a gauge without labels."""
+        self._metric.set(value)
+
+    def inc(self, amount: float = 1) -> None:
+        """Add to a gauge without labels."""
+        self._metric.inc(amount)
+
+    def dec(self, amount: float = 1) -> None:
+        """Take from a gauge without labels."""
+        self._metric.dec(amount)
+
+
+class Histogram(Labelled[prometheus_client.Histogram]):
+    """How often a value fell into each bucket."""
+
+    def observe(self, value: float) -> None:
+        """Add a value to a histogram without labels."""
+        self._metric.observe(value)
+
+
+def counter(
+    name: str,
+    help: str,
+    labels: Sequence[str] = (),
+    *,
+    bound: int = 100,
+    registry: CollectorRegistry = REGISTRY,
+) -> Counter:
+    """Declare a counter, once per process; each label takes at most `bound` values."""
+    return Counter(prometheus_client.Counter(name, help, labels, registry=registry), labels, bound)
+
+
+def gauge(
+    name: str,
+    help: str,
+    labels: Sequence[str] = (),
+    *,
+    bound: int = 100,
+    registry: CollectorRegistry = REGISTRY,
+) -> Gauge:
+    """Declare a gauge, once per process; each label takes at most `bound` values."""
+    return Gauge(prometheus_client.Gauge(name, help, labels, registry=registry), labels, bound)
+
+
+def histogram(
+    name: str,
+    help: str,
+    labels: Sequence[str] = (),
+    *,
+    buckets: Sequence[float] = _SECONDS,
+    bound: int = 100,
+    registry: CollectorRegistry = REGISTRY,
+) -> Histogram:
+    """Declare a histogram (of seconds, unless `buckets` say otherwise), once per process."""
+    metric = prometheus_client.Histogram(name, help, labels, buckets=buckets, registry=registry)
+    return Histogram(metric, labels, bound)
+
+
+def exposition(registry: CollectorRegistry = REGISTRY) -> tuple[bytes, str]:
+    """Every metric of this process in Prometheus' text format, and its content type."""
+    return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -1,0 +1,253 @@
+"""Serving a call, whatever it came by: find the method, admit the caller, decode, run the servicer, encode.
+
+Both transports hand over bytes and metadata and get bytes or `Aborted` back, so that they can not differ.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from frameworks.kit import log, metrics, trace
+from frameworks.kit.clock import Clock, SystemClock, random_text
+from frameworks.kit.errors import Forbidden, Refusal, Unauthenticated, Unavailable
+from frameworks.kit.identity import PUBLIC, Principal, Rule, Verifier
+from frameworks.kit.rpc.call import MAX_MESSAGE, Call, Metadata, find, service_of
+from frameworks.kit.rpc.faults import Aborted, Status, incident, status_of
+
+Interceptor = Callable[[Call], AbstractAsyncContextManager[None]]
+"""Entered around the servicer, the first one outermost, once the caller is admitted."""
+
+_CALLS = metrics.counter(
+    "frameworks_rpc_calls_total",
+    "Calls served, by how they ended.",
+    ("service", "method", "status"),
+    bound=1000,
+)
+_REFUSED = metrics.counter(
+    "frameworks_rpc_refused_total",
+    "Calls refused before the servicer saw them; growing means a missing rule, an expired key or an attack.",
+    ("service", "method", "reason"),
+    bound=1000,
+)
+_OWN_FACTS = frozenset({"method", "trace", "service", "code", "kind", "event", "exc_info", "level"})
+
+
+class NoRule(Forbidden):
+    """A method that the permission table does not name."""
+
+    code = "auth.no_rule"
+
+
+class Malformed(Refusal):
+    """Bytes that are no message of the method's type."""
+
+    code = "rpc.malformed"
+
+
+@dataclass(slots=True)
+class Inbound:
+    """What a transport knows of a call."""
+
+    metadata: Metadata
+    time_left: float | None
+    trailing: list[tuple[str, str | bytes]] = field(default_factory=list)
+
+
+class Endpoint:
+    """One method of one servicer."""
+
+    __slots__ = (
+        "_calls",
+        "audience",
+        "handler",
+        "method",
+        "path",
+        "request",
+        "requests",
+        "response",
+        "responses",
+        "service",
+    )
+
+    def __init__(self, descriptor: MethodDescriptor, servicer: object, service: str) -> None:
+        self.method = descriptor.name
+        self.path = f"/{descriptor.containing_service.full_name}/{descriptor.name}"
+        self.service = service
+        self.audience = service_of(self.path)
+        self.requests = bool(descriptor.client_streaming)
+        self.responses = bool(descriptor.server_streaming)
+        self.request: type[Message] = GetMessageClass(descriptor.input_type)
+        self.response: type[Message] = GetMessageClass(descriptor.output_type)
+        self.handler: Callable[[Any, Call], Any] = getattr(servicer, descriptor.name)
+        self._calls: dict[str, Any] = {}
+
+    def decode(self, data: bytes) -> Message:
+        """The request in `data`; raises Malformed."""
+        try:
+            return self.request.FromString(data)
+        except DecodeError as error:
+            raise Malformed("The request can not be decoded.") from error
+
+    def encode(self, message: Message) -> bytes:
+        """The bytes of a response of this method's type."""
+        if type(message) is not self.response:
+            raise TypeError(f"{self.path} answered {type(message).__name__}, not {self.response.__name__}")
+        data = message.SerializeToString()
+        if len(data) > MAX_MESSAGE:
+            raise ValueError(f"{self.path} answered {len(data)} bytes")
+        return data
+
+    def count(self, status: str) -> None:
+        """Count a call that ended with `status`."""
+        child = self._calls.get(status)
+        if child is None:
+            child = self._calls[status] = _CALLS.labels(self.service, self.method, status)
+        child.inc()
+
+
+class Dispatcher:
+    """The servicers of one process behind one permission table."""
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        rules: Mapping[str, Rule],
+        *,
+        interceptors: Sequence[Interceptor] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self._verifier = verifier
+        self._rules = rules
+        self._interceptors = tuple(interceptors)
+        self._clock = clock or SystemClock()
+        self._endpoints: dict[str, Endpoint] = {}
+
+    def add(self, descriptor: ServiceDescriptor, servicer: object, *, service: str) -> None:
+        """Offer the methods `servicer` has; raises ValueError for one that the service does not name."""
+        names = {method.name for method in descriptor.methods}
+        strange = {name for name in vars(type(servicer)) if name[0].isupper()} - names
+        if strange:
+            raise ValueError(f"{descriptor.full_name} has no method {', '.join(sorted(strange))}")
+        for method in descriptor.methods:
+            if hasattr(servicer, method.name):
+                endpoint = Endpoint(method, servicer, service)
+                self._endpoints[endpoint.path] = endpoint
+
+    def endpoint(self, path: str) -> Endpoint | None:
+        """The method at `path`, when it is served here."""
+        return self._endpoints.get(path)
+
+    async def answer(
+        self, endpoint: Endpoint, inbound: Inbound, request: bytes | AsyncIterator[bytes]
+    ) -> bytes:
+        """Serve a call with one response; raises Aborted."""
+        try:
+            call = self._admit(endpoint, inbound)
+            async with self._around(call):
+                response = endpoint.encode(await endpoint.handler(self._received(endpoint, request), call))
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            raise self._aborted(endpoint, inbound, error) from error
+        except Exception as error:
+            raise self._aborted(endpoint, inbound, error) from error
+        endpoint.count("OK")
+        return response
+
+    async def answers(
+        self, endpoint: Endpoint, inbound: Inbound, request: bytes | AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        """Serve a call with a stream of responses; raises Aborted."""
+        try:
+            call = self._admit(endpoint, inbound)
+            async with (
+                self._around(call),
+                aclosing(endpoint.handler(self._received(endpoint, request), call)) as out,
+            ):
+                async for message in out:
+                    yield endpoint.encode(message)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            raise self._aborted(endpoint, inbound, error) from error
+        except Exception as error:
+            raise self._aborted(endpoint, inbound, error) from error
+        endpoint.count("OK")
+
+    def _around(self, call: Call) -> AbstractAsyncContextManager[None]:
+        return _entered(self._interceptors, call) if self._interceptors else nullcontext()
+
+    def _admit(self, endpoint: Endpoint, inbound: Inbound) -> Call:
+        traceparent, authorization = find(inbound.metadata)
+        trace_id = trace.accept(traceparent)
+        trace.current.set(trace_id)
+        principal = PUBLIC if authorization is None else self._caller(endpoint, authorization)
+        rule = self._rules.get(endpoint.path)
+        try:
+            if rule is None:
+                raise NoRule("Nobody may call this.")
+            rule.check(principal)
+        except Refusal as refusal:
+            _REFUSED.labels(endpoint.service, endpoint.method, refusal.code).inc()
+            raise
+        return Call(
+            endpoint.path,
+            principal,
+            trace_id,
+            clock=self._clock,
+            time_left=inbound.time_left,
+            authorization=authorization,
+            trailing=inbound.trailing,
+        )
+
+    def _caller(self, endpoint: Endpoint, authorization: str) -> Principal:
+        scheme, _, token = authorization.partition(" ")
+        try:
+            if scheme.lower() != "bearer" or not token:
+                raise Unauthenticated("Send one credential, as a bearer token.")
+            return self._verifier.principal(token, endpoint.audience)
+        except Unauthenticated as refusal:
+            _REFUSED.labels(endpoint.service, endpoint.method, refusal.code).inc()
+            raise
+
+    def _received(self, endpoint: Endpoint, request: bytes | AsyncIterator[bytes]) -> Any:
+        return endpoint.decode(request) if isinstance(request, bytes) else _decoded(endpoint, request)
+
+    def _aborted(self, endpoint: Endpoint, inbound: Inbound, error: BaseException) -> Aborted:
+        """What the peer is told of `error`, and the line in our log that says the rest."""
+        logger = log.get(endpoint.service, method=endpoint.method, trace=trace.current.get())
+        if isinstance(error, Refusal | Unavailable):
+            status = status_of(error)
+            facts = {key: value for key, value in error.facts.items() if key not in _OWN_FACTS}
+            logger.info("call.refused", code=error.code, kind=error.kind.value, **facts)
+        else:
+            identifier = random_text(10)
+            status = incident(identifier)
+            logger.error("call.failed", incident=identifier, exc_info=error)
+        endpoint.count(status.code.name)
+        return Aborted(Status(status.code, status.details, (*inbound.trailing, *status.trailing)))
+
+
+def _is_cancelled() -> bool:
+    """Whether someone ended this task, not the servicer awaiting something cancelled, which is a bug."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+@asynccontextmanager
+async def _entered(interceptors: Sequence[Interceptor], call: Call) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for interceptor in interceptors:
+            await stack.enter_async_context(interceptor(call))
+        yield
+
+
+async def _decoded(endpoint: Endpoint, requests: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+    async for data in requests:
+        yield endpoint.decode(data)

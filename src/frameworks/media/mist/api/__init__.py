@@ -1,0 +1,1 @@
+"""The side Helmsman sees: the triggers this node fires, and MistServer's controller API."""

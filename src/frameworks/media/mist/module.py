@@ -1,0 +1,171 @@
+"""Wiring of the media node: triggers and API for Helmsman, ingest, the hub, delivery to viewers."""
+
+import gc
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+from frameworks.kit.clock import random_text
+from frameworks.kit.files import Disk
+from frameworks.kit.log import get
+from frameworks.kit.module import Host, Module
+from frameworks.media.mist.api.app import Api
+from frameworks.media.mist.api.controller import Controller
+from frameworks.media.mist.api.reports import Reports
+from frameworks.media.mist.api.storage import Storage
+from frameworks.media.mist.api.triggers import LANES, TriggerClient
+from frameworks.media.mist.config import Settings
+from frameworks.media.mist.hub.audience import Audience
+from frameworks.media.mist.hub.doorway import Doorway
+from frameworks.media.mist.hub.rendition import Shape
+from frameworks.media.mist.hub.streams import Hub
+from frameworks.media.mist.outputs.http.media import MediaRoutes
+from frameworks.media.mist.outputs.http.metadata import MetadataRoutes
+from frameworks.media.mist.outputs.http.router import Router
+from frameworks.media.mist.outputs.http.server import HttpServer
+from frameworks.media.mist.outputs.poster import Painter
+from frameworks.media.mist.servers.admission import Admission
+from frameworks.media.mist.servers.rtmp import RtmpServer
+
+log = get("mist")
+NAME = "mist"
+FLUSH_SECONDS = 5.0
+"""How long a stopping node tries to tell Helmsman of the ends it caused."""
+
+
+class Node:
+    """All parts of one media node, wired; `start` opens its doors."""
+
+    def __init__(self, host: Host, settings: Settings) -> None:
+        clock = host.clock
+        release, instance = version("frameworks"), random_text(16)
+        public = settings.public_url or f"http://{settings.address}:{settings.http_port}"
+        self.settings = settings
+        self.storage = Storage(Disk(), settings.state)
+        self.triggers = TriggerClient(clock, self.storage, instance=instance, version=release)
+        self.hub = Hub(
+            clock,
+            self.triggers,
+            _shape(settings),
+            grace=settings.grace.total_seconds(),
+            most=settings.max_streams,
+            forgotten=lambda stream: self.reports.note_gone(stream),
+        )
+        self.audience = Audience(
+            clock,
+            self.triggers,
+            self.hub.watched,
+            idle=settings.viewer_idle.total_seconds(),
+            most=settings.max_viewers,
+        )
+        remembered = settings.play_cache.total_seconds()
+        self.doorway = Doorway(clock, self.triggers, self.hub, self.audience, remembered=remembered)
+        tallies = self.triggers.tallies
+        self.reports = Reports(clock, self.hub, self.audience, self.storage, tallies, public=public)
+        controller = Controller(
+            clock,
+            self.hub,
+            self.audience,
+            self.doorway,
+            self.storage,
+            self.reports,
+            instance=instance,
+            version=release,
+        )
+        self.api = Api(controller, self.reports, self.storage)
+        self.painter = Painter(clock)
+        self.router = Router(
+            MediaRoutes(clock, self.doorway),
+            MetadataRoutes(self.doorway, self.painter),
+            frozenset(settings.trusted_proxies),
+        )
+        self.http = HttpServer(
+            self.router.route,
+            clock,
+            most=settings.max_connections,
+            most_per_address=settings.max_connections_per_address,
+            exempt=frozenset(settings.trusted_proxies),
+        )
+        self.rtmp = RtmpServer(Admission(self.hub, self.triggers, self.storage), clock=clock)
+
+    async def open(self) -> tuple[int, int]:
+        """Take what was saved and serve; returns the ports of HTTP and RTMP."""
+        self.storage.load()
+        settings = self.settings
+        http = await self.http.listen(settings.address, settings.http_port, tls=_tls(settings))
+        return http, await self.rtmp.listen(settings.address, settings.rtmp_port)
+
+    def tick(self) -> None:
+        """Once a second: every part looks at the clock."""
+        self.http.sweep()
+        self.hub.tick()
+        self.audience.tick()
+        self.doorway.tick()
+        self.reports.machine.look()
+
+    def facts(self) -> dict[str, object]:
+        """For `/health`."""
+        return {
+            "streams": len(self.hub.active()),
+            "viewers": len(self.audience.sessions()),
+            "connections": self.http.connections,
+            "triggers_dropped": self.triggers.dropped,
+        }
+
+    async def close(self) -> None:
+        """Stop taking, end every stream, let nothing go on."""
+        await self.rtmp.close()
+        self.hub.stop_all()
+        for session in self.audience.sessions():
+            self.audience.end(session)
+        await self.router.close()
+        await self.doorway.close()
+        await self.http.close()
+        await self.painter.close()
+        await self.triggers.flush(FLUSH_SECONDS)
+
+
+def _shape(settings: Settings) -> Shape:
+    return Shape(
+        part=settings.part.total_seconds(),
+        segment=settings.segment.total_seconds(),
+        window=settings.window.total_seconds(),
+    )
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    return context
+
+
+@asynccontextmanager
+async def start(host: Host) -> AsyncIterator[None]:
+    """Run a media node; without triggers configured through its API it refuses every publisher."""
+    node = Node(host, host.settings(Settings))
+
+    async def ticks() -> None:
+        while True:
+            await host.clock.sleep(1.0)
+            node.tick()
+
+    http, rtmp = await node.open()
+    host.serve_http(node.api, service=NAME, port=node.settings.api_port, address="127.0.0.1")
+    host.spawn("ticks", ticks, module=NAME)
+    for lane in range(LANES):
+        host.spawn(f"triggers-{lane}", partial(node.triggers.run, lane), module=NAME)
+    host.expose(NAME, node.facts)
+    log.info("node.started", http_port=http, rtmp_port=rtmp, api_port=node.settings.api_port)
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        await node.close()
+
+
+MODULE = Module(NAME, start, settings=(Settings,))

@@ -1,0 +1,1 @@
+"""How a live stream is handed out: one file per delivery format."""

@@ -1,0 +1,1 @@
+"""Sans-I/O protocols: bytes in, events out; no sockets, no clocks."""

@@ -1,0 +1,273 @@
+"""No edge writes another's history: whatever an event, its sender and Commodore's word disagree on, it is refused.
+
+Real keys, real tokens, the real intake; one thing at a time is wrong. ADR 0003.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from frameworks.contracts.pb.decklog_v1_pb2 import Envelope, PublishAck, PublishRequest
+from frameworks.contracts.pb.events_v1_pb2 import (
+    Event,
+    LoadBalancing,
+    NodeLifecycle,
+    StreamMetrics,
+    UserConnection,
+)
+from frameworks.data.decklog.api import Api
+from frameworks.data.decklog.domain import RecordBatch, Sender
+from frameworks.data.decklog.peers import SignedAttributions
+from frameworks.data.decklog.service import Intake
+from frameworks.kit.clock import FakeClock, micros
+from frameworks.kit.identity import (
+    Identity,
+    Principal,
+    PrincipalKind,
+    TrustStore,
+    Verifier,
+    new_key,
+    register_service,
+)
+
+TENANT, STREAM, OWNER = UUID(int=1), UUID(int=2), UUID(int=3)
+SECOND = 1_000_000
+
+
+@dataclass
+class Kept:
+    """A log that remembers."""
+
+    records: list[RecordBatch] = field(default_factory=list)
+
+    async def append(self, records: Sequence[RecordBatch], *, sender: Sender, trace: str) -> None:
+        """Remember."""
+        self.records += records
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """As much of a call as Decklog looks at."""
+
+    principal: Principal
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Yard:
+    """A platform of two signing services and one Decklog."""
+
+    clock: FakeClock
+    commodore: Identity
+    foghorn: Identity
+    decklog: Api
+    kept: Kept
+
+    def claims(self, **over: Any) -> dict[str, Any]:
+        """What Commodore says of the stream, with something else in places."""
+        said = {
+            "tenant": str(TENANT),
+            "stream": str(STREAM),
+            "cluster": "default",
+            "node": "node-1",
+            "role": "ingest",
+            "epoch": 4,
+            "nbf": int(self.clock.now().timestamp()),
+        }
+        return said | over
+
+    def attribution(self, signer: Identity | None = None, typ: str = "attribution", **over: Any) -> str:
+        """A signed attribution."""
+        return (signer or self.commodore).sign(self.claims(**over), typ=typ, lifetime=timedelta(hours=24))
+
+    def event(self, **over: Any) -> Event:
+        """An event that everybody would accept."""
+        fields: dict[str, Any] = {
+            "event_id": UUID(int=77).bytes,
+            "type": "stream-metrics",
+            "occurred_at": micros(self.clock.now()),
+            "schema_version": 1,
+            "tenant_id": TENANT.bytes,
+            "stream_id": STREAM.bytes,
+            "node_id": "node-1",
+            "cluster_id": "default",
+            "claim_epoch": 4,
+        }
+        payload = {} if "type" in over else {"stream_metrics": StreamMetrics(bitrate_kbps=1)}
+        return Event(**(fields | payload | over))
+
+    async def verdict(self, event: Event | bytes, *tokens: str, principal: Principal | None = None) -> str:
+        """`accepted`, or the code of the refusal."""
+        raw = event if isinstance(event, bytes) else event.SerializeToString()
+        envelope = Envelope(event=raw, attribution=1 if tokens else 0)
+        request = PublishRequest(sequence=1, attributions=tokens, events=[envelope])
+        before = len(self.kept.records)
+        (ack,) = [ack async for ack in self._publish(request, principal or NODE)]
+        assert (len(self.kept.records) > before) is (ack.accepted == 1)
+        return "accepted" if ack.accepted else ack.refused[0].code
+
+    def _publish(self, request: PublishRequest, principal: Principal) -> AsyncIterator[PublishAck]:
+        async def requests() -> AsyncIterator[PublishRequest]:
+            yield request
+
+        return self.decklog.Publish(requests(), Caller(principal))  # type: ignore[arg-type]
+
+
+NODE = Principal(PrincipalKind.NODE, "node-1", tenant=OWNER, cluster="default")
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
+    """Keys on disk, as the supervisor registers them."""
+    clock, directory = FakeClock(), tmp_path_factory.mktemp("keys")
+    kept = Kept()
+    intake = Intake(SignedAttributions(verifier(directory, clock), capacity=100), kept, clock)
+    return Yard(clock, signer(directory, "commodore", clock), signer(directory, "foghorn", clock), Api(intake), kept)
+
+
+def signer(directory: Path, service: str, clock: FakeClock) -> Identity:
+    """A registered service."""
+    register_service(directory, service)
+    return Identity(service, TrustStore(directory).private_key(service), clock)
+
+
+def verifier(directory: Path, clock: FakeClock) -> Verifier:
+    """Who checks signatures."""
+    return Verifier(TrustStore(directory), clock)
+
+
+async def test_what_agrees_is_accepted(yard: Yard) -> None:
+    assert await yard.verdict(yard.event(), yard.attribution()) == "accepted"
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "another tenant": ({"tenant": str(OWNER)}, "attribution.wrong_stream"),
+    "another stream": ({"stream": str(OWNER)}, "attribution.wrong_stream"),
+    "another node": ({"node": "node-2"}, "attribution.wrong_node"),
+    "another cluster": ({"cluster": "elsewhere"}, "attribution.wrong_node"),
+    "a viewer's role": ({"role": "view"}, "attribution.wrong_role"),
+    "a role of its own": ({"role": "node"}, "attribution.invalid"),
+    "another claim": ({"epoch": 3}, "attribution.wrong_epoch"),
+    "no tenant": ({"tenant": ""}, "attribution.invalid"),
+    "a stream that is a number": ({"stream": 5}, "attribution.invalid"),
+}
+
+
+@pytest.mark.parametrize(("over", "code"), WRONG.values(), ids=WRONG)
+async def test_a_word_about_something_else_is_refused(yard: Yard, over: dict[str, Any], code: str) -> None:
+    assert await yard.verdict(yard.event(), yard.attribution(**over)) == code
+
+
+async def test_only_commodore_may_give_the_word(yard: Yard) -> None:
+    assert await yard.verdict(yard.event(), yard.attribution(yard.foghorn)) == "attribution.invalid"
+    stranger = Identity("commodore", new_key(), yard.clock)
+    assert await yard.verdict(yard.event(), yard.attribution(stranger)) == "attribution.invalid"
+    assert await yard.verdict(yard.event(), yard.attribution(typ="user")) == "attribution.invalid"
+    assert await yard.verdict(yard.event()) == "attribution.missing"
+    assert await yard.verdict(yard.event(), "no token") == "attribution.invalid"
+
+
+async def test_one_changed_character_is_a_forgery(yard: Yard) -> None:
+    head, body, signature = yard.attribution().split(".")
+    for forged in (f"{head}.{body[:-2]}AA.{signature}", f"{head}.{body}.{signature[:-6]}AAAAAA"):
+        assert await yard.verdict(yard.event(), forged) == "attribution.invalid"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(offset=st.integers(-8 * 86_400, 600), age=st.integers(0, 8 * 86_400))
+async def test_the_events_time_decides_not_its_receipt(yard: Yard, offset: int, age: int) -> None:
+    """The window is 24 h, ± 2 min; receipt is up to seven days later."""
+    later = replace_clock(yard, age)
+    token = yard.attribution()
+    event = yard.event(occurred_at=micros(yard.clock.now()) + offset * SECOND)
+    verdict = await later.verdict(event, token)
+    inside = -120 <= offset <= 86_400 + 120
+    fresh = age - 7 * 86_400 <= offset <= age + 120
+    assert (verdict == "accepted") is (inside and fresh)
+
+
+def replace_clock(yard: Yard, age: int) -> Yard:
+    """The same platform `age` seconds later."""
+    clock = FakeClock(yard.clock.now() + timedelta(seconds=age))
+    kept = Kept()
+    trusting = yard.decklog._intake._attributions._verifier._trust  # type: ignore[attr-defined]
+    intake = Intake(SignedAttributions(Verifier(trusting, clock), capacity=100), kept, clock)
+    return replace(yard, decklog=Api(intake), kept=kept)
+
+
+Change = Callable[[Event], None]
+
+
+def setting(name: str, value: Any) -> Change:
+    """A change of one field."""
+    return lambda event: setattr(event, name, value)
+
+
+BROKEN: dict[str, tuple[Change, str]] = {
+    "node": (setting("node_id", "node-2"), "sender.wrong_node"),
+    "cluster": (setting("cluster_id", "elsewhere"), "sender.wrong_node"),
+    "tenant": (setting("tenant_id", OWNER.bytes), "attribution.wrong_stream"),
+    "no tenant": (setting("tenant_id", b""), "event.no_tenant"),
+    "stream": (setting("stream_id", OWNER.bytes), "attribution.wrong_stream"),
+    "short stream": (setting("stream_id", b"x"), "event.bad_stream"),
+    "no id": (setting("event_id", b""), "event.bad_id"),
+    "type": (setting("type", "stream-gossip"), "event.unknown_type"),
+    "payload": (setting("type", "stream-lifecycle"), "event.wrong_payload"),
+    "version": (setting("schema_version", 99), "event.unknown_version"),
+    "claim": (setting("claim_epoch", 5), "attribution.wrong_epoch"),
+    "future": (setting("occurred_at", 1 << 60), "event.in_the_future"),
+    "past": (setting("occurred_at", 1), "event.too_old"),
+}
+
+
+@pytest.mark.parametrize(("change", "code"), BROKEN.values(), ids=BROKEN)
+async def test_an_event_that_says_something_else_is_refused(yard: Yard, change: Change, code: str) -> None:
+    event = yard.event()
+    change(event)
+    assert await yard.verdict(event, yard.attribution()) == code
+
+
+async def test_a_field_said_twice_is_refused_because_readers_differ_on_it(yard: Yard) -> None:
+    twice = Event(tenant_id=OWNER.bytes).SerializeToString() + yard.event().SerializeToString()
+    assert await yard.verdict(twice, yard.attribution()) == "event.ambiguous"
+    assert await yard.verdict(b"\xff\xff", yard.attribution()) == "event.unreadable"
+
+
+async def test_a_viewer_edge_writes_viewers_and_nothing_else(yard: Yard) -> None:
+    token = yard.attribution(role="view")
+    joined = UserConnection(action="connect", session_id="s")
+    viewer = yard.event(type="user-connection", user_connection=joined, claim_epoch=0)
+    assert await yard.verdict(viewer, token) == "accepted"
+    assert await yard.verdict(yard.event(), token) == "attribution.wrong_role"
+
+
+async def test_a_node_speaks_for_its_owner_only(yard: Yard) -> None:
+    said = {"type": "node-lifecycle", "node_lifecycle": NodeLifecycle(state="up"), "stream_id": b""}
+    assert await yard.verdict(yard.event(tenant_id=OWNER.bytes, **said)) == "accepted"
+    assert await yard.verdict(yard.event(**said)) == "sender.wrong_tenant"
+
+
+async def test_only_foghorn_writes_routing(yard: Yard) -> None:
+    routed = yard.event(type="load-balancing", load_balancing=LoadBalancing(status="success"))
+    foghorn = Principal(PrincipalKind.SERVICE, "foghorn", cluster="default")
+    assert await yard.verdict(routed, principal=foghorn) == "accepted"
+    assert await yard.verdict(routed, principal=replace(foghorn, subject="purser")) == "sender.wrong_role"
+    assert await yard.verdict(routed, principal=replace(foghorn, cluster="x")) == "sender.wrong_cluster"
+    assert await yard.verdict(routed, yard.attribution()) == "attribution.wrong_role"
+    assert await yard.verdict(yard.event(), yard.attribution(), principal=foghorn) == "sender.wrong_role"
+
+
+async def test_a_refused_event_does_not_hold_up_the_rest(yard: Yard) -> None:
+    events = [yard.event(), yard.event(tenant_id=OWNER.bytes), yard.event()]
+    envelopes = [Envelope(event=e.SerializeToString(), attribution=1) for e in events]
+    request = PublishRequest(sequence=5, attributions=[yard.attribution()], events=envelopes)
+    (ack,) = [ack async for ack in yard._publish(request, NODE)]
+    assert (ack.sequence, ack.accepted) == (5, 2)
+    assert [(refused.index, refused.code) for refused in ack.refused] == [(1, "attribution.wrong_stream")]

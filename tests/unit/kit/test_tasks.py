@@ -1,0 +1,81 @@
+"""Background work is bounded, watched and ended."""
+
+import asyncio
+import io
+import json
+
+import pytest
+
+from frameworks.kit import log
+from frameworks.kit.tasks import Busy, Tasks
+
+
+async def test_leaving_the_block_cancels_what_runs() -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with Tasks("mist", limit=2) as tasks:
+        await tasks.start(work(), name="forever")
+        await asyncio.sleep(0)
+    assert ended.is_set()
+    assert len(tasks) == 0
+
+
+async def test_there_is_no_room_beyond_the_limit() -> None:
+    async with Tasks("mist", limit=1) as tasks:
+        tasks.start_now(asyncio.Event().wait(), name="first")  # type: ignore[arg-type]
+        with pytest.raises(Busy):
+            tasks.start_now(asyncio.Event().wait(), name="second")  # type: ignore[arg-type]
+
+
+async def test_start_waits_for_room() -> None:
+    gate, order = asyncio.Event(), []
+
+    async def first() -> None:
+        await gate.wait()
+        order.append("first")
+
+    async def second() -> None:
+        order.append("second")
+
+    async with Tasks("mist", limit=1) as tasks:
+        await tasks.start(first(), name="first")
+        waiting = asyncio.create_task(tasks.start(second(), name="second"))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        gate.set()
+        await (await waiting)
+    assert order == ["first", "second"]
+
+
+async def test_one_that_fails_is_logged_and_leaves_the_others_alone() -> None:
+    stream = io.StringIO()
+    log.setup(stream=stream)
+    other = asyncio.Event()
+
+    async def broken() -> None:
+        raise LookupError("x")
+
+    async def fine() -> None:
+        other.set()
+
+    async with Tasks("mist", limit=2) as tasks:
+        failed = tasks.start_now(broken(), name="broken one")
+        await tasks.start_now(fine(), name="fine")
+        await asyncio.wait({failed})
+        await asyncio.sleep(0)
+    assert other.is_set()
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["task"]) == ("task.failed", "broken one")
+
+
+async def test_a_closed_group_takes_no_work() -> None:
+    async with Tasks("mist", limit=1) as tasks:
+        pass
+    with pytest.raises(Busy):
+        tasks.start_now(asyncio.Event().wait(), name="late")  # type: ignore[arg-type]
