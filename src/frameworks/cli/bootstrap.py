@@ -3,6 +3,7 @@
 import json
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from frameworks.contracts.pb import commodore_v1_pb2 as commodore
 from frameworks.contracts.pb import quartermaster_v1_pb2 as quartermaster
@@ -10,6 +11,10 @@ from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
 from frameworks.contracts.pb.quartermaster_v1_pb2_grpc import QuartermasterServiceStub
 from frameworks.kit import config, log
 from frameworks.kit.host import HostSettings, ProcessHost
+
+if TYPE_CHECKING:
+    from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceAsyncStub
+    from frameworks.contracts.pb.quartermaster_v1_pb2_grpc import QuartermasterServiceAsyncStub
 
 DEMO_EMAIL = "demo@frameworks.test"
 DEMO_TITLE = "Demo stream"
@@ -43,7 +48,7 @@ def _write_token(path: Path, token: str) -> None:
     path.write_text(token)
 
 
-async def _ensure_node(stub: QuartermasterServiceStub, env: dict[str, str]) -> dict[str, str]:
+async def _ensure_node(stub: "QuartermasterServiceAsyncStub", env: dict[str, str]) -> dict[str, str]:
     """The node of this machine gets a token, unless it was enrolled before."""
     token_file = Path(env["HELMSMAN_ENROLLMENT_TOKEN_FILE"])
     if _wants_token(token_file):
@@ -56,7 +61,7 @@ async def _ensure_node(stub: QuartermasterServiceStub, env: dict[str, str]) -> d
     return {}
 
 
-async def _ensure_demo(stub: CommodoreServiceStub, data: Path) -> dict[str, str]:
+async def _ensure_demo(stub: "CommodoreServiceAsyncStub", data: Path) -> dict[str, str]:
     kept = data / "demo.json"
     before: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
     password = before.get("password") or secrets.token_urlsafe(12)
@@ -77,7 +82,7 @@ async def _ensure_demo(stub: CommodoreServiceStub, data: Path) -> dict[str, str]
     }
 
 
-async def _api_token(stub: CommodoreServiceStub, email: str, password: str) -> str:
+async def _api_token(stub: "CommodoreServiceAsyncStub", email: str, password: str) -> str:
     session = await stub.SignIn(commodore.SignInRequest(email=email, password=password, client="cli"))
     token = await stub.CreateApiToken(
         commodore.CreateApiTokenRequest(name="demo", scopes=DEMO_SCOPES),

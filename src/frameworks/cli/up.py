@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -26,6 +26,7 @@ from frameworks.engines.process import Command, Process
 from frameworks.kit.errors import Unavailable
 from frameworks.kit.identity import register_service
 
+T = TypeVar("T")
 APP_WITHIN = 60.0
 STOP = (signal.SIGINT, signal.SIGTERM)
 
@@ -75,7 +76,7 @@ class Supervisor:
         return facts
 
     @staticmethod
-    async def _step(progress: Progress, name: str, work: Awaitable[Any]) -> Any:
+    async def _step(progress: Progress, name: str, work: Awaitable[T]) -> T:
         task = progress.add_task(name, total=None)
         result = await work
         progress.update(task, description=f"{name} ✓", completed=1, total=1)

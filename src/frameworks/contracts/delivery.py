@@ -6,18 +6,21 @@ Helmsman and Foghorn share this; each has a log of its own.
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from frameworks.contracts.metrics import delivery as metrics
 from frameworks.contracts.pb import decklog_v1_pb2 as pb
 from frameworks.contracts.pb import events_v1_pb2 as events
-from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceStub
 from frameworks.kit import log as logs
 from frameworks.kit.clock import Clock, jitter
 from frameworks.kit.errors import Unavailable
 from frameworks.kit.identity import NodeIdentity
 from frameworks.kit.wal import Position, WriteAheadLog
+
+if TYPE_CHECKING:
+    from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceAsyncStub
 
 BATCH = 500
 
@@ -40,7 +43,7 @@ class EventDelivery:
         self,
         service: str,
         wal: WriteAheadLog,
-        decklog: DecklogServiceStub,
+        decklog: "DecklogServiceAsyncStub",
         clock: Clock,
         node: NodeIdentity | None = None,
     ) -> None:

@@ -333,7 +333,8 @@ def _scores(
         scores += np.floor((1 - angle / math.pi) * weights.geo) * columns.placed
     if serving is not None:
         scores += serving * weights.stream
-    return scores.astype(np.int64)
+    whole: NDArray[np.int64] = scores.astype(np.int64)
+    return whole
 
 
 def _top(

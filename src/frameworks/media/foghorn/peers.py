@@ -1,6 +1,7 @@
 """Whom Foghorn asks (Commodore) and tells (Decklog, through its own write-ahead log)."""
 
 import asyncio
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from frameworks.contracts import topics
@@ -8,7 +9,6 @@ from frameworks.contracts.delivery import EventDelivery
 from frameworks.contracts.metrics import foghorn as metrics
 from frameworks.contracts.pb import commodore_v1_pb2 as commodore
 from frameworks.contracts.pb import events_v1_pb2 as events
-from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
 from frameworks.kit import log as logs
 from frameworks.kit.clock import Clock, micros, uuid7
 from frameworks.kit.errors import Unavailable
@@ -16,6 +16,9 @@ from frameworks.kit.geo import Place
 from frameworks.media.foghorn.domain import Reason
 from frameworks.media.foghorn.service.known import KnownStream
 from frameworks.media.foghorn.service.routing import Decision, IngestTarget
+
+if TYPE_CHECKING:
+    from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceAsyncStub
 
 MAX_NAMED = 64
 """Candidates an event names; beyond, the best and a sample of the others."""
@@ -27,7 +30,7 @@ ASK_SECONDS = 1.5
 class CommodoreDirectory:
     """Streams and keys, as Commodore knows them."""
 
-    def __init__(self, commodore_stub: CommodoreServiceStub) -> None:
+    def __init__(self, commodore_stub: "CommodoreServiceAsyncStub") -> None:
         self._stub = commodore_stub
 
     async def resolve(self, playback_id: str) -> KnownStream:

@@ -8,7 +8,6 @@ from typing import Any
 from frameworks.contracts.delivery import EventDelivery
 from frameworks.contracts.metrics import helmsman as metrics
 from frameworks.contracts.pb import foghorn_v1_pb2 as foghorn_pb
-from frameworks.contracts.pb import quartermaster_v1_pb2 as quartermaster_pb
 from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
 from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceStub
 from frameworks.contracts.pb.foghorn_v1_pb2_grpc import FoghornServiceStub
@@ -22,8 +21,9 @@ from frameworks.media.helmsman.config import Settings
 from frameworks.media.helmsman.peers.commodore import Commodore
 from frameworks.media.helmsman.peers.foghorn import FoghornLink
 from frameworks.media.helmsman.peers.mist import MistApi
-from frameworks.media.helmsman.peers.quartermaster import Certificate, Enrolment
+from frameworks.media.helmsman.peers.quartermaster import Quartermaster
 from frameworks.media.helmsman.peers.recorder import EventRecorder
+from frameworks.media.helmsman.service.enrolment import Certificate, Enrolment
 from frameworks.media.helmsman.service.measuring import Measuring
 from frameworks.media.helmsman.service.publishing import Publishing
 from frameworks.media.helmsman.service.viewing import Viewing
@@ -131,9 +131,11 @@ def _rate(health: dict[str, Any]) -> int:
 async def start(host: Host) -> AsyncIterator[None]:
     """Enrol in the background, then run; until enrolled, the node admits nobody."""
     settings = host.settings(Settings)
-    files = NodeFiles(host.data_dir / "helmsman" / settings.node_id)
-    stub = host.peer(QuartermasterServiceStub, service="helmsman")
-    enrolment = Enrolment(stub, files, settings, host.clock)
+    files = NodeFiles(
+        host.data_dir / "helmsman" / settings.node_id, token_file=settings.enrollment_token_file
+    )
+    registry = Quartermaster(host.peer(QuartermasterServiceStub, service="helmsman"), settings)
+    enrolment = Enrolment(registry, files, host.clock, settings.node_id)
     secret = files.secret("trigger").hex()[:32]
     mist = MistApi(settings.mist_api, files.secret("metrics").hex()[:32], settings.public_url)
     door = _Closed()
@@ -148,7 +150,7 @@ async def start(host: Host) -> AsyncIterator[None]:
         node = _node(host, settings, files, mist, identity, certificate, delivery)
         node.recall()
         door.open(TriggerDoor(secret, node.publishing, node.viewing))
-        _spawn(host, node, delivery, enrolment, secret)
+        _spawn(host, node, delivery, _Standing(registry, enrolment), secret)
         host.expose("helmsman", lambda: {"node": settings.node_id, "wal_bytes": delivery.lag_bytes()})
         await host.stopping.wait()
 
@@ -190,7 +192,7 @@ def _node(
     return node
 
 
-def _spawn(host: Host, node: Node, delivery: EventDelivery, enrolment: Enrolment, secret: str) -> None:
+def _spawn(host: Host, node: Node, delivery: EventDelivery, standing: "_Standing", secret: str) -> None:
     settings, clock, measuring = node.settings, host.clock, node.measuring
     constants = jobs.NodeConstants(
         f"http://127.0.0.1:{settings.port}{PREFIX}{secret}", node.files.secret("metrics").hex()[:32], settings
@@ -207,10 +209,6 @@ def _spawn(host: Host, node: Node, delivery: EventDelivery, enrolment: Enrolment
         place = {"latitude": settings.latitude, "longitude": settings.longitude}
         limit = {"bandwidth_limit_bps": settings.bandwidth_limit_mbps * 1_000_000}
         await measuring.record_node(node.certificate.owner_tenant_id, place | limit)
-
-    async def heartbeat() -> None:
-        await enrolment.report(_facts(settings))
-        await enrolment.renew()
 
     looking = jobs.look(node.mist, measuring, node.publishing, node.link.changed)
     spawn("delivery", delivery.run)
@@ -230,21 +228,21 @@ def _spawn(host: Host, node: Node, delivery: EventDelivery, enrolment: Enrolment
         jobs.every(jobs.RECONCILE_EVERY, clock, jobs.reconcile(node.mist, node.viewing), "reconcile"),
     )
     spawn("memory", jobs.every(1.0, clock, note, "memory"))
-    spawn("heartbeat", jobs.every(jobs.HEARTBEAT_EVERY, clock, heartbeat, "heartbeat"))
+    spawn("heartbeat", jobs.every(jobs.HEARTBEAT_EVERY, clock, standing.keep, "heartbeat"))
 
 
-def _facts(settings: Settings) -> quartermaster_pb.Node:
-    return quartermaster_pb.Node(
-        id=settings.node_id,
-        name=settings.node_name or settings.node_id,
-        type="media",
-        region=settings.region,
-        base_url=settings.public_url,
-        rtmp_url=settings.rtmp_url,
-        latitude=settings.latitude,
-        longitude=settings.longitude,
-        capabilities=["ingest", "edge"],
-    )
+@dataclass(slots=True)
+class _Standing:
+    """The node's place in the registry."""
+
+    registry: Quartermaster
+    enrolment: Enrolment
+
+    async def keep(self) -> None:
+        """One heartbeat, and a fresh certificate when it is time. Raises Refusal, Unavailable."""
+        if self.enrolment.node is not None:
+            await self.registry.report(self.enrolment.node)
+            await self.enrolment.renew()
 
 
 class _Closed:

@@ -25,10 +25,13 @@ class Remembered(msgspec.Struct):
 class NodeFiles:
     """The directory of one node."""
 
-    def __init__(self, directory: Path, files: Files | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, token_file: Path | None = None, files: Files | None = None
+    ) -> None:
         self.directory = directory
         self._files = files or Disk()
         self._last = b""
+        self._token_file = token_file
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def remembered(self) -> Remembered:
@@ -67,3 +70,13 @@ class NodeFiles:
     def write(self, name: str, text: str) -> None:
         """Replace a small text file (0600)."""
         self._files.replace(self.directory / name, text.encode())
+
+    def token(self) -> str:
+        """The enrolment token someone left for us; empty when there is none."""
+        path = self._token_file
+        return path.read_text().strip() if path is not None and path.exists() else ""
+
+    def spend_token(self) -> None:
+        """Remove the token: it was good for one enrolment."""
+        if self._token_file is not None:
+            self._token_file.unlink(missing_ok=True)

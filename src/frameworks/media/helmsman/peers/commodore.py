@@ -1,11 +1,15 @@
 """Commodore, asked with the node's own identity: admission, claims, playback ids."""
 
+from typing import TYPE_CHECKING
+
 from frameworks.contracts.pb import commodore_v1_pb2 as pb
-from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
 from frameworks.kit.identity import NodeIdentity
 from frameworks.media.helmsman.service.measuring import ClaimKept
 from frameworks.media.helmsman.service.publishing import Admitted, Publisher, Refused
 from frameworks.media.helmsman.service.viewing import Viewable
+
+if TYPE_CHECKING:
+    from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceAsyncStub
 
 ASK_SECONDS = 3.0
 
@@ -13,7 +17,7 @@ ASK_SECONDS = 3.0
 class Commodore:
     """`Gatekeeper`, `Claims` and `Resolver` over gRPC. An encoder waits meanwhile, so answers are asked for in 3 s."""
 
-    def __init__(self, stub: CommodoreServiceStub, node: NodeIdentity) -> None:
+    def __init__(self, stub: "CommodoreServiceAsyncStub", node: NodeIdentity) -> None:
         self._stub = stub
         self._node = node
 

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from frameworks.contracts.pb import foghorn_v1_pb2 as pb
-from frameworks.contracts.pb.foghorn_v1_pb2_grpc import FoghornServiceStub
 from frameworks.kit import log as logs
 from frameworks.kit.clock import Clock, jitter
 from frameworks.kit.errors import Refusal, Unavailable
 from frameworks.kit.identity import NodeIdentity
 from frameworks.kit.rpc import reading
+
+if TYPE_CHECKING:
+    from frameworks.contracts.pb.foghorn_v1_pb2_grpc import FoghornServiceAsyncStub
 
 MAX_WAITING = 10_000
 EVERY_SECONDS = 2.0
@@ -18,7 +21,7 @@ EVERY_SECONDS = 2.0
 class FoghornLink:
     """A `Router`: keeps one stream open, sends the node's state on change and at least every 2 s."""
 
-    def __init__(self, stub: FoghornServiceStub, node: NodeIdentity, clock: Clock) -> None:
+    def __init__(self, stub: "FoghornServiceAsyncStub", node: NodeIdentity, clock: Clock) -> None:
         self._stub = stub
         self._node = node
         self._clock = clock

@@ -10,7 +10,9 @@ from frameworks.contracts.pb import events_v1_pb2 as events
 from frameworks.media.helmsman.domain import Fact
 
 _BODIES = {
-    field.name: GetMessageClass(field.message_type) for field in events.Event.DESCRIPTOR.oneofs[0].fields
+    field.name: GetMessageClass(field.message_type)
+    for field in events.Event.DESCRIPTOR.oneofs[0].fields
+    if field.message_type is not None
 }
 
 

@@ -124,6 +124,8 @@ class MediaRoutes:
             reply.exchange.fail(
                 400, "_HLS_msn and _HLS_part must be numbers, the second not without the first."
             )
+        elif not rendition.is_playable and not rendition.ended:
+            self._hold_playlist(reply, rendition, rendition.position[0], None)
         elif msn is None:
             self._send_playlist(reply, rendition)
         elif int(msn) > rendition.position[0] + 1:
@@ -138,6 +140,9 @@ class MediaRoutes:
         hold(reply.exchange, rendition, msn, part, due=rendition.lists, answer=send)
 
     def _send_playlist(self, reply: _Reply, rendition: Rendition) -> None:
+        if not rendition.is_playable:
+            reply.exchange.fail(404, "There is nothing to play yet.")
+            return
         delta = reply.exchange.request.query.get("_HLS_skip") in ("YES", "v2")
         reply.send(self._clock.monotonic(), PLAYLIST, [rendition.playlist(delta=delta)], FRESH)
 

@@ -7,7 +7,9 @@ from frameworks.media.mist.hub.rendition import Rendition, Waiter
 from frameworks.media.mist.outputs.http.connection import Exchange
 
 LONGEST_TARGETS = 3.0
-"""Target durations after which a held request is answered with what there is."""
+"""Target durations after which a request for a whole segment is answered with what there is."""
+PATIENCE_TARGETS, PATIENCE_PARTS = 0.7, 2.5
+"""The same for a part, in target durations and part targets, the longer of both; hls.js gives up at 0.8 and 3."""
 
 Due = Callable[[int, int | None], bool]
 
@@ -47,6 +49,10 @@ class _Held:
         self._answer = answer
         exchange.on_gone = self._leave
         longest = LONGEST_TARGETS * rendition.target_duration
+        if part is not None:
+            longest = max(
+                PATIENCE_TARGETS * rendition.target_duration, PATIENCE_PARTS * rendition.part_target
+            )
         self._timer = asyncio.get_running_loop().call_later(longest, self._expire)
         self._waiter: Waiter | None = rendition.wait(msn, part, self._wake)
 
