@@ -1,5 +1,6 @@
 """The SDK's documents fit our schema, and nothing stands at its root that nobody asks."""
 
+from functools import cache
 from pathlib import Path
 
 from fixtures_sdk import SdkOperation
@@ -19,10 +20,9 @@ from frameworks.control.bridge.api.schema import read_sdl
 from frameworks.control.bridge.transport import limits
 
 CONSOLE = Path(__file__).parents[2] / "web" / "console" / "src"
-OURS = {"me", "refusedIngestsConnection", "pipelineStatus"}
-"""Root fields that only the console asks."""
 
 
+@cache
 def schema() -> GraphQLSchema:
     return build_schema(read_sdl())
 
@@ -52,14 +52,16 @@ def test_every_operation_that_is_valid_is_listed(
     answered: list[str], sdk_operations: dict[str, SdkOperation]
 ) -> None:
     ours = schema()
-    valid = {name for name, found in sdk_operations.items() if not validate(ours, found.document)}
+    valid = {
+        name for name, found in sdk_operations.items() if not validate(ours, found.document, max_errors=1)
+    }
     assert valid == set(answered)
 
 
 def test_every_root_field_is_asked_by_someone(
     answered: list[str], sdk_operations: dict[str, SdkOperation]
 ) -> None:
-    asked = set(OURS)
+    asked: set[str] = set()
     for name in answered:
         asked |= root_fields(sdk_operations[name].document)
     for document in console_documents():

@@ -138,7 +138,7 @@ class Fleet:
         self._stale: set[str] = set()
         self._presence: dict[str, dict[str, StreamPresence]] = {}
         self._serving: dict[str, NDArray[np.bool_]] = {}
-        self._masks: dict[tuple[str, frozenset[str]], NDArray[np.uint8]] = {}
+        self._masks: dict[tuple[str, frozenset[str]], Standing] = {}
         self._columns: Columns | None = None
         self.reserved = np.zeros(0)
 
@@ -220,14 +220,15 @@ class Fleet:
             self._serving[stream] = mask
         return mask
 
-    def standing(self, capability: str, clusters: frozenset[str]) -> NDArray[np.uint8]:
+    def standing(self, capability: str, clusters: frozenset[str]) -> "Standing":
         """What speaks against each row whatever the stream; the most fundamental reason wins."""
         columns = self.columns()
         mask = self._masks.get((capability, clusters))
         if mask is None:
             if len(self._masks) >= MAX_MASKS:
                 self._masks.clear()
-            mask = self._masks[capability, clusters] = self._judge(columns, capability, clusters)
+            reasons = self._judge(columns, capability, clusters)
+            mask = self._masks[capability, clusters] = Standing(reasons, reasons == Reason.ELIGIBLE)
         return mask
 
     def _judge(self, columns: "Columns", capability: str, clusters: frozenset[str]) -> NDArray[np.uint8]:
@@ -265,18 +266,34 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """The reasons that hold whatever the stream and the load, and the rows that have none."""
+
+    reasons: NDArray[np.uint8]
+    open: NDArray[np.bool_]
+
+
+@dataclass(slots=True)
 class Columns:
     """What scoring needs of each row, derived from the nodes' facts."""
 
     idle: NDArray[np.float64]
-    """CPU and RAM terms as shares of one: row 0 free processor, row 1 free memory."""
+    """Shares of one: row 0 free processor, row 1 free memory."""
     up: NDArray[np.float64]
     limit: NDArray[np.float64]
     unit: NDArray[np.float64]
     placed: NDArray[np.bool_]
     measured: NDArray[np.bool_]
-    order: NDArray[np.int64]
-    """Each row's place among the node ids: the tie-break."""
+    tie: NDArray[np.int64]
+    """Higher for lower node ids: the tie-break."""
+    _machine: tuple[Weights, NDArray[np.int64]] | None = None
+
+    def machine(self, weights: Weights) -> NDArray[np.int64]:
+        """The CPU and RAM terms, which no viewer changes."""
+        if self._machine is None or self._machine[0] != weights:
+            terms = np.floor(self.idle[0] * weights.cpu) + np.floor(self.idle[1] * weights.ram)
+            self._machine = weights, terms.astype(np.int64)
+        return self._machine[1]
 
 
 def _derive(facts: Sequence[NodeFacts]) -> Columns:
@@ -284,10 +301,8 @@ def _derive(facts: Sequence[NodeFacts]) -> Columns:
     limit = np.array([f.limit for f in facts], dtype=float)
     used = np.array([f.memory_used for f in facts], dtype=float)
     cpu = np.array([f.cpu_permille for f in facts], dtype=float)
-    order = np.empty(len(facts), dtype=np.int64)
-    order[np.array(sorted(range(len(facts)), key=lambda row: facts[row].node), dtype=np.int64)] = np.arange(
-        len(facts)
-    )
+    tie = np.empty(len(facts), dtype=np.int64)
+    tie[sorted(range(len(facts)), key=lambda row: facts[row].node, reverse=True)] = np.arange(len(facts))
     return Columns(
         idle=np.stack([1 - np.clip(cpu, 0, 1000) / 1000, 1 - np.minimum(used / np.maximum(memory, 1), 1)]),
         up=np.array([f.up for f in facts], dtype=float),
@@ -295,58 +310,58 @@ def _derive(facts: Sequence[NodeFacts]) -> Columns:
         unit=np.array([f.where.unit() if f.where else np.zeros(3) for f in facts]).reshape(len(facts), 3),
         placed=np.array([f.where is not None for f in facts], dtype=bool),
         measured=(memory > 0) & (limit > 0),
-        order=order,
+        tie=tie,
     )
+
+
+# Plain numbers: looking an enum member up costs more than the arithmetic it would stand in.
+_CHOSEN, _FALLBACK = int(Reason.CHOSEN), int(Reason.FALLBACK)
+_NO_STREAM, _NO_BANDWIDTH = int(Reason.NO_STREAM), int(Reason.NO_BANDWIDTH)
 
 
 def rank(fleet: Fleet, wanted: Wanted, weights: Weights) -> Ranking:
     """Score every node for `wanted`; the best are chosen, each other candidate has the reason it was not."""
     columns = fleet.columns()
+    standing = fleet.standing(wanted.capability, wanted.clusters)
     load = (columns.up + fleet.reserved) / columns.limit
-    reasons = fleet.standing(wanted.capability, wanted.clusters).copy()
-    reasons[(load >= 1) & (reasons == Reason.ELIGIBLE)] = Reason.NO_BANDWIDTH
-    serving = fleet.serving(wanted.stream) if wanted.stream else None
-    if serving is not None:
-        reasons[~serving & ((reasons == Reason.ELIGIBLE) | (reasons == Reason.NO_BANDWIDTH))] = (
-            Reason.NO_STREAM
-        )
-    eligible = reasons == Reason.ELIGIBLE
-    scores = _scores(columns, load, serving, wanted.where, weights)
-    scores[~eligible] = 0
-    best = _top(scores, columns.order, eligible, wanted.count)
-    reasons[best] = Reason.FALLBACK
-    reasons[best[:1]] = Reason.CHOSEN
+    eligible = standing.open & (load < 1.0)
+    reasons = standing.reasons.copy()
+    reasons[standing.open ^ eligible] = _NO_BANDWIDTH
+    scores = columns.machine(weights) + (weights.bandwidth * (1.0 - np.minimum(load, 1.0))).astype(np.int64)
+    if wanted.where is not None:
+        scores += _geo(columns, wanted.where, weights.geo)
+    if wanted.stream:
+        serving = fleet.serving(wanted.stream)
+        reasons[standing.open > serving] = _NO_STREAM
+        eligible &= serving
+        scores[serving] += weights.stream
+    scores *= eligible
+    best = _top(scores, columns.tie, eligible, wanted.count)
+    reasons[best] = _FALLBACK
+    reasons[best[:1]] = _CHOSEN
     return Ranking(best, scores, reasons)
 
 
-def _scores(
-    columns: Columns,
-    load: NDArray[np.float64],
-    serving: NDArray[np.bool_] | None,
-    where: Position | None,
-    weights: Weights,
-) -> NDArray[np.int64]:
-    scores = np.floor(columns.idle[0] * weights.cpu) + np.floor(columns.idle[1] * weights.ram)
-    scores += np.floor(weights.bandwidth * (1 - np.minimum(load, 1.0)))
-    if where is not None:
-        angle = np.arccos(np.clip(columns.unit @ where.unit(), -1.0, 1.0))
-        scores += np.floor((1 - angle / math.pi) * weights.geo) * columns.placed
-    if serving is not None:
-        scores += serving * weights.stream
-    whole: NDArray[np.int64] = scores.astype(np.int64)
-    return whole
+def _geo(columns: Columns, where: Position, weight: int) -> NDArray[np.int64]:
+    """The distance term; 0 for nodes whose place is unknown."""
+    cosine = columns.unit @ where.unit()
+    np.clip(cosine, -1.0, 1.0, out=cosine)
+    angle = np.arccos(cosine, out=cosine)
+    terms: NDArray[np.int64] = ((weight - angle * (weight / math.pi)) * columns.placed).astype(np.int64)
+    return terms
 
 
 def _top(
-    scores: NDArray[np.int64], order: NDArray[np.int64], eligible: NDArray[np.bool_], count: int
+    scores: NDArray[np.int64], tie: NDArray[np.int64], eligible: NDArray[np.bool_], count: int
 ) -> NDArray[np.int64]:
     """Rows of the `count` highest eligible scores, equal scores in the order of node ids."""
-    keys = np.where(eligible, scores * len(scores) + (len(scores) - 1 - order), -1)
+    keys = scores * len(scores) + tie
+    keys[~eligible] = -1
     if len(keys) > count:
-        rows = np.argpartition(-keys, count - 1)[:count]
-        rows = rows[np.argsort(-keys[rows])]
+        rows = keys.argpartition(len(keys) - count)[len(keys) - count :]
+        rows = rows[keys[rows].argsort()[::-1]]
     else:
-        rows = np.argsort(-keys)
+        rows = keys.argsort()[::-1]
     best: NDArray[np.int64] = rows[keys[rows] >= 0]
     return best
 

@@ -64,7 +64,7 @@ def test_naming_one_field_thousands_of_times_is_refused_before_it_is_compared() 
 
 def test_depth_is_counted_through_fragments() -> None:
     deep = "{ a { ...F } } fragment F on Query { a { a { s } } }"
-    assert weigh(deep).depth == 5
+    assert weigh(deep).depth == 4
 
 
 def test_the_eleventh_level_is_too_deep() -> None:
@@ -96,9 +96,7 @@ def test_introspection_is_open_but_not_without_end() -> None:
     operation = documents.operation(get_introspection_query(), None)
     limits.check(operation.document, operation.node, {})
     nested = "{ __schema { types { " + "fields { type { " * 4 + "name" + " } }" * 4 + " } } }"
-    hidden = documents.operation(nested, None)
-    with pytest.raises(limits.OverLimit):
-        limits.check(hidden.document, hidden.node, {})
+    assert refusal(nested) == "GRAPHQL_VALIDATION_FAILED"
 
 
 @given(st.text(alphabet='{}()[]:$!@."as_ \n#1\\', max_size=60))

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fixtures_bridge import ALL_SCOPES, INSTANT, BridgeFactory, FakeBridge
+from fixtures_bridge import ALL_SCOPES, INSTANT, TENANT, BridgeFactory, FakeBridge
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,6 +141,15 @@ async def test_only_operators_see_the_pipeline(make_bridge: BridgeFactory) -> No
     assert codes(await post(bridge, body, bridge.token(*ALL_SCOPES))) == ["FORBIDDEN"]
     answer = await post(bridge, body, bridge.token(roles=("operator",)))
     assert answer.json()["data"]["pipelineStatus"]["liveStreams"] == 7
+
+
+async def test_every_caller_may_know_its_own_tenant(make_bridge: BridgeFactory) -> None:
+    bridge = make_bridge()
+    body = {"query": "{ me { role user { email } tenant { name } } streamingConfig { rtmpPort } }"}
+    answer = await post(bridge, body, bridge.token("streams:read", kind="api_token"))
+    assert answer.json()["data"]["me"] == {"role": "token", "user": None, "tenant": {"name": "a name"}}
+    (call,) = bridge.quartermaster.calls
+    assert (call[0], call[1].tenant_id, call[2]) == ("GetTenant", TENANT, None)
 
 
 async def test_a_bug_shows_an_incident_and_nothing_else(make_bridge: BridgeFactory) -> None:

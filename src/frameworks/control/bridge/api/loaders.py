@@ -78,5 +78,6 @@ class Loaders:
         return {status.stream_id: status for status in answer.statuses}
 
     async def _node_views(self, ids: Sequence[str]) -> Mapping[str, foghorn.NodeView]:
-        answer = await self._peers.foghorn.ListNodes(foghorn.ListNodesRequest(), metadata=self._metadata)
+        # Asked as Bridge: only nodes that Quartermaster showed this caller are looked up here.
+        answer = await self._peers.foghorn.ListNodes(foghorn.ListNodesRequest())
         return {view.node_id: view for view in answer.nodes if view.node_id in ids}

@@ -1,5 +1,6 @@
 """The executable schema: SDL from `schema/`, resolvers by domain, a guard on each field `access` names."""
 
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,9 @@ def read_sdl() -> str:
     return "\n".join(path.read_text() for path in sorted(SDL.glob("*.graphql")))
 
 
+@cache
 def build() -> GraphQLSchema:
-    """The schema, ready to execute; raises ValueError when a root field has no resolver or no rule."""
+    """The schema, ready to execute, built once; raises ValueError when a root field has no resolver or no rule."""
     bindables: list[SchemaBindable] = [_query, *SCALARS]
     for domain in (streams, tokens, playback, tenant, infrastructure, history, live, console):
         bindables += domain.BINDABLES

@@ -45,8 +45,9 @@ def tenant_row(found: pb.Tenant) -> Row:
 @query.field("tenant")
 async def resolve_tenant(_: Any, info: GraphQLResolveInfo) -> Row:
     here = context.of(info)
-    found = await here.peers.quartermaster.GetTenant(pb.GetTenantRequest(), metadata=here.metadata)
-    return tenant_row(found)
+    # Asked as Bridge: every caller may know its own tenant, whatever its scopes.
+    request = pb.GetTenantRequest(tenant_id=str(here.caller.principal.tenant))
+    return tenant_row(await here.peers.quartermaster.GetTenant(request))
 
 
 @mutation.field("updateTenant")
@@ -80,9 +81,7 @@ def changes(given: Row) -> dict[str, str]:
 @query.field("streamingConfig")
 async def resolve_streaming_config(_: Any, info: GraphQLResolveInfo) -> Row:
     here = context.of(info)
-    request = pb.ListClusterAccessRequest(page=pb.Page(first=100))
-    answer = await here.peers.quartermaster.ListClusterAccess(request, metadata=here.metadata)
-    clusters = [access.cluster for access in answer.access]
+    clusters = await usable_clusters(here)
     preferred = next((c for c in clusters if c.preferred), clusters[0] if clusters else None)
     host = (urlsplit(preferred.base_url).hostname if preferred else None) or here.settings.edge_domain
     return {
@@ -95,6 +94,15 @@ async def resolve_streaming_config(_: Any, info: GraphQLResolveInfo) -> Row:
         "globalPlayDomain": here.settings.edge_domain,
         "rtmpPort": here.settings.rtmp_port,
     }
+
+
+async def usable_clusters(here: context.Context) -> list[pb.Cluster]:
+    """Clusters the tenant may use; none for callers who may not know them, for whom the defaults do."""
+    if not here.caller.may("infrastructure:read"):
+        return []
+    request = pb.ListClusterAccessRequest(page=pb.Page(first=100))
+    answer = await here.peers.quartermaster.ListClusterAccess(request, metadata=here.metadata)
+    return [access.cluster for access in answer.access]
 
 
 @query.field("me")

@@ -26,7 +26,6 @@ from graphql import (
 
 MAX_DEPTH = 10
 MAX_COST = 1000
-MAX_INTROSPECTION_LISTS = 3
 MAX_PAIRS = 100_000
 """How many pairs of fields with one answer key a document may hold."""
 ROWS_PER_UNIT = 10
@@ -34,7 +33,6 @@ DEFAULT_ROWS = 50
 MAX_ROWS = 500
 
 _PAGED_BY = frozenset({"page", "first", "last", "limit"})
-_SCHEMA_LISTS = frozenset({"fields", "interfaces", "possibleTypes", "inputFields"})
 
 
 class OverLimit(Exception):
@@ -43,11 +41,10 @@ class OverLimit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """What a selection comes to; `lists` counts nested lists of introspection, which cost nothing else."""
+    """What a selection comes to."""
 
     depth: int
     cost: int
-    lists: int = 0
 
 
 class Scales:
@@ -73,7 +70,6 @@ class Scales:
         return Weight(
             max((w.depth for w in weights), default=0),
             sum(w.cost for w in weights),
-            max((w.lists for w in weights), default=0),
         )
 
     def _node(self, node: object) -> Weight:
@@ -86,13 +82,11 @@ class Scales:
         return Weight(0, 0)
 
     def _field(self, node: FieldNode) -> Weight:
-        if node.selection_set is None:
+        # Introspection is free here: validation has its own bound on how deep that goes.
+        if node.selection_set is None or node.name.value.startswith("__"):
             return Weight(1, 0)
         inner = self._selection(node.selection_set)
-        if node.name.value.startswith("__"):
-            return Weight(1, 0, inner.lists)
-        lists = inner.lists + (node.name.value in _SCHEMA_LISTS)
-        return Weight(inner.depth + 1, 1 + inner.cost * self._multiplier(node), lists)
+        return Weight(inner.depth + 1, 1 + inner.cost * self._multiplier(node))
 
     def _fragment(self, name: str) -> Weight:
         if name not in self._weighed:
@@ -139,8 +133,6 @@ def check(document: DocumentNode, operation: OperationDefinitionNode, variables:
     weight = Scales(document, variables).weigh(operation)
     if weight.depth > MAX_DEPTH:
         raise OverLimit(f"The operation is {weight.depth} levels deep; {MAX_DEPTH} are allowed.")
-    if weight.lists > MAX_INTROSPECTION_LISTS:
-        raise OverLimit("Introspection goes too deep.")
     if weight.cost > MAX_COST:
         raise OverLimit(
             f"The operation costs {weight.cost}; {MAX_COST} are allowed. Ask for fewer objects or rows."
