@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from frameworks.kit.geo import Geo
     from frameworks.kit.identity import Identity, Verifier
     from frameworks.kit.sql import Database
+    from frameworks.kit.tls import TlsFiles
 
 T = TypeVar("T")
 Stub = TypeVar("Stub")
@@ -62,11 +63,18 @@ class Host(Protocol):
         """Offer a protobuf service (its ServiceDescriptor) under the permission table."""
 
     def serve_http(
-        self, app: ASGI, *, service: str, port: int, address: str | None = None, setting: str | None = None
+        self,
+        app: ASGI,
+        *,
+        service: str,
+        port: int,
+        address: str | None = None,
+        setting: str | None = None,
+        tls: "TlsFiles | None" = None,
     ) -> None:
         """Offer an ASGI application on its own port, bound before any module is ready.
 
-        `setting` is the variable that holds the port, to be named when it is taken.
+        `setting` is the variable that holds the port, to be named when it is taken; with `tls` it is HTTPS.
         """
 
     def spawn(self, name: str, loop: Callable[[], Awaitable[None]], *, module: str) -> None:

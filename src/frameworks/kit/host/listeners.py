@@ -11,6 +11,7 @@ import uvicorn
 
 from frameworks.kit.module import ASGI
 from frameworks.kit.rpc.server import not_listening
+from frameworks.kit.tls import TlsFiles
 
 _BACKLOG = 2048
 _CONNECTIONS = 20_000
@@ -34,12 +35,15 @@ class Listener:
     address: str
     port: int
     setting: str
+    tls: TlsFiles | None = None
     _socket: socket.socket | None = None
     _server: Any = None
     _task: asyncio.Task[None] | None = None
 
     def bind(self) -> None:
-        """Take the port; raises AddressTaken."""
+        """Take the port; raises AddressTaken, and BadSetting when the TLS files are no certificate and key."""
+        if self.tls is not None:
+            self.tls.context()
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -68,6 +72,8 @@ class Listener:
             limit_concurrency=_CONNECTIONS,
             ws_max_size=_WEBSOCKET_MESSAGE,
             timeout_graceful_shutdown=max(1, round(grace)),
+            ssl_certfile=self.tls.certificate if self.tls else None,
+            ssl_keyfile=self.tls.key if self.tls else None,
         )
         self._server = _Server(config)
         self._task = asyncio.get_running_loop().create_task(self._serve(), name=f"{self.service}: http")

@@ -21,6 +21,7 @@ from frameworks.kit.identity import Identity, Rule, TrustStore, Verifier
 from frameworks.kit.module import ASGI
 from frameworks.kit.rpc import Channel, Dispatcher, Interceptor, Loopback, RpcServer, connect, service_of
 from frameworks.kit.rpc.client import Transport
+from frameworks.kit.tls import TlsFiles
 
 if TYPE_CHECKING:
     from frameworks.kit.analytics import Analytics
@@ -137,11 +138,19 @@ class ProcessHost:
             self._servers[name] = RpcServer(self._dispatcher, name)
 
     def serve_http(
-        self, app: ASGI, *, service: str, port: int, address: str | None = None, setting: str | None = None
+        self,
+        app: ASGI,
+        *,
+        service: str,
+        port: int,
+        address: str | None = None,
+        setting: str | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         """Offer an ASGI application on its own port, bound before any module is ready."""
         named = setting or f"the port of {service}"
-        self._listeners.append(Listener(app, service, address or self._settings.http_address, port, named))
+        bound = address or self._settings.http_address
+        self._listeners.append(Listener(app, service, bound, port, named, tls))
 
     def spawn(self, name: str, loop: Callable[[], Awaitable[None]], *, module: str) -> None:
         """Run a loop for the life of the module, once every module has started."""
