@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from frameworks.kit.module import Host, Module
+from frameworks.kit.tls import TlsFiles
 from frameworks.support.console.api.front import application
 from frameworks.support.console.api.pages import Pages
 from frameworks.support.console.config import Settings
@@ -26,6 +27,8 @@ async def start(host: Host) -> AsyncIterator[None]:
         service="console",
         port=settings.port,
         address=settings.listen,
+        setting="CONSOLE_PORT",
+        tls=TlsFiles.named(settings.tls_certificate, settings.tls_key, prefix="CONSOLE_"),
     )
     try:
         yield
