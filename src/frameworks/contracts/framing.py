@@ -1,4 +1,4 @@
-"""EventBatch by hand: framed events concatenate to a batch, so records are grouped and cut without decoding an event."""
+"""EventBatch by hand: framed events concatenate to a batch, so records are grouped and cut without decoding."""
 
 from frameworks.kit.errors import Refusal
 

@@ -14,14 +14,14 @@ HOUR = 3600.0
 class Store(Protocol):
     """What is swept."""
 
-    async def sweep(self, now: datetime) -> int:
+    async def system_sweep(self, now: datetime) -> int:
         """Remove what expired; how many rows."""
 
 
 async def sweep(store: Store, clock: Clock) -> None:
     """Remove expired sessions, links and proofs for ever."""
     while True:
-        removed = await store.sweep(clock.now())
+        removed = await store.system_sweep(clock.now())
         if removed:
             log.info("expired.removed", rows=removed)
         await clock.sleep(HOUR)

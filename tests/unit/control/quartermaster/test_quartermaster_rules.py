@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -88,12 +89,10 @@ def test_a_private_key_loses_its_private_half() -> None:
     )
 )
 def test_changes_are_checked_or_refused(changes: dict[str, str]) -> None:
-    try:
+    with suppress(Invalid):
         checked = tenant_changes(changes)
-    except Invalid as refusal:
-        assert refusal.facts["field"] in changes
-    else:
         assert checked.keys() == changes.keys()
+        assert tenant_changes(checked) == checked
 
 
 def test_what_a_tenant_may_not_change_is_refused() -> None:

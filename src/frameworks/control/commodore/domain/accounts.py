@@ -64,6 +64,12 @@ class EmailTaken(Conflict):
     code = "commodore.email_taken"
 
 
+class OperatorStays(Forbidden):
+    """Who runs the platform keeps the account."""
+
+    code = "commodore.operator_stays"
+
+
 class NoSuchUser(NotFound):
     """No such user."""
 

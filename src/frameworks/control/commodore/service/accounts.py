@@ -11,6 +11,7 @@ from frameworks.control.commodore.domain.accounts import (
     Link,
     LinkKind,
     NoSuchUser,
+    OperatorStays,
     Unverified,
     User,
     digest,
@@ -59,8 +60,8 @@ class Store(Protocol):
     async def set_email(self, tenant: UUID, user_id: UUID, address: str, mail: Mail) -> None:
         """Replace a user's address and tell the old one; raises EmailTaken."""
 
-    async def delete(self, tenant: UUID, user_id: UUID, now: datetime, *, last: bool) -> object:
-        """Switch a user off; with the last one goes the tenant."""
+    async def delete(self, tenant: UUID, user_id: UUID, now: datetime) -> bool:
+        """Switch a user off; with the last one goes the tenant. Whether this was the last one."""
 
 
 class Accounts:
@@ -166,11 +167,16 @@ class Accounts:
         await self._store.send(tenant, link, self._links.mail(LetterKind.CHANGE, address, link, token))
 
     async def delete(self, tenant: UUID, user_id: UUID, current: str) -> None:
-        """Delete the account; an owner's takes the tenant, its streams and tokens along. Raises BadCredentials."""
+        """Delete the account; the last one takes the tenant, its streams and tokens along.
+
+        Raises BadCredentials, and OperatorStays: those who run the platform do not close it by accident.
+        """
         user = await self._proven(tenant, user_id, current)
+        if user.operator:
+            raise OperatorStays("An operator's account can not be deleted here.")
         await self._sessions.close_all(tenant, user.id)
-        await self._store.delete(tenant, user.id, self._clock.now(), last=user.role == "owner")
-        log.info("user.deleted", tenant_id=str(tenant), user_id=str(user_id))
+        last = await self._store.delete(tenant, user.id, self._clock.now())
+        log.info("user.deleted", tenant_id=str(tenant), user_id=str(user_id), tenant_closed=last)
 
     async def _proven(self, tenant: UUID, user_id: UUID, current: str) -> User:
         self._sign_ins.count(str(user_id))

@@ -20,7 +20,7 @@ _REFUSAL = "The proof that you are not a robot did not work. Reload the page and
 class Spent(Protocol):
     """Where answered challenges are remembered until they expire."""
 
-    async def spend_proof(self, challenge: str, expires_at: datetime) -> bool:
+    async def system_spend_proof(self, challenge: str, expires_at: datetime) -> bool:
         """Whether this challenge was not answered before."""
 
 
@@ -63,7 +63,9 @@ class Proofs:
         if not good:
             raise BadProof(_REFUSAL)
         expires = _expiry(solution.salt)
-        if expires <= self._clock.now() or not await self._store.spend_proof(solution.challenge, expires):
+        if expires <= self._clock.now() or not await self._store.system_spend_proof(
+            solution.challenge, expires
+        ):
             raise BadProof(_REFUSAL)
 
 

@@ -12,11 +12,11 @@ from frameworks.control.commodore.service.admission import Admissions, Node
 from frameworks.control.commodore.service.standing import Standings
 from frameworks.control.commodore.service.streams import Streams
 from frameworks.kit.clock import Clock
-from frameworks.kit.errors import Forbidden, NotFound
+from frameworks.kit.errors import NotFound
 
 
-class NotEntitled(Forbidden):
-    """The node's cluster may not serve this tenant."""
+class NotEntitled(NotFound):
+    """The node's cluster may not serve this tenant: for that node, there is no such stream."""
 
     code = "commodore.cluster_not_entitled"
 

@@ -1,6 +1,5 @@
 """Users and the links mailed to them."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -29,7 +28,7 @@ class AccountStore:
         """The tenant and link of a mailed token."""
         return await directory.resolve(self._db, "link", token_hash)
 
-    async def spend_proof(self, challenge: str, expires_at: datetime) -> bool:
+    async def system_spend_proof(self, challenge: str, expires_at: datetime) -> bool:
         """Whether this challenge was not answered before; it is now."""
         async with self._db.system() as c:
             tag = await c.execute(
@@ -153,12 +152,13 @@ class AccountStore:
         except UniqueViolation as error:
             raise EmailTaken("Another account has this e-mail address.") from error
 
-    async def delete(self, tenant: UUID, user_id: UUID, now: datetime, *, last: bool) -> Sequence[UUID]:
+    async def delete(self, tenant: UUID, user_id: UUID, now: datetime) -> bool:
         """Switch a user off and free the address; with the last one go streams, tokens and the tenant.
 
-        Returns the streams that went.
+        Returns whether this was the last one.
         """
         async with self._db.tenant(tenant) as c:
+            await c.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 3))", str(tenant))
             await c.execute(
                 """UPDATE commodore.users SET active = false, deleted_at = $3, email = '', first_name = '',
                      last_name = '', password_hash = '' WHERE tenant_id = $1 AND id = $2""",
@@ -167,24 +167,28 @@ class AccountStore:
                 now,
             )
             await directory.remove(c, tenant, "email", user_id)
-            return await _close_tenant(c, tenant, now) if last else []
+            left = await c.fetchval(
+                "SELECT count(*) FROM commodore.users WHERE tenant_id = $1 AND active", tenant
+            )
+            if left == 0:
+                await _close_tenant(c, tenant, now)
+        return bool(left == 0)
 
 
-async def _close_tenant(c: Connection, tenant: UUID, now: datetime) -> Sequence[UUID]:
+async def _close_tenant(c: Connection, tenant: UUID, now: datetime) -> None:
     for table in ("refresh_tokens", "api_tokens"):
         await c.execute(
             f"UPDATE commodore.{table} SET revoked_at = $2 WHERE tenant_id = $1 AND revoked_at IS NULL",
             tenant,
             now,
         )
-    streams = await c.fetch(
-        "UPDATE commodore.streams SET deleted_at = $2 WHERE tenant_id = $1 AND deleted_at IS NULL RETURNING id",
+    await c.execute(
+        "UPDATE commodore.streams SET deleted_at = $2 WHERE tenant_id = $1 AND deleted_at IS NULL",
         tenant,
         now,
     )
     await c.execute("DELETE FROM commodore.directory WHERE tenant_id = $1", tenant)
     await outbox.add(c, "commodore", "tenant.closed", str(tenant), str(tenant).encode())
-    return [row["id"] for row in streams]
 
 
 async def _mail(c: Connection, tenant: UUID, link: Link | None, mail: Mail | None) -> None:

@@ -13,7 +13,7 @@ class SweepStore:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def sweep(self, now: datetime) -> int:
+    async def system_sweep(self, now: datetime) -> int:
         """Remove what expired a day ago or more; how many rows."""
         removed = 0
         async with self._db.system() as c:

@@ -25,7 +25,7 @@ class SharedCluster:
 class Clusters(Protocol):
     """Where clusters are kept."""
 
-    async def ensure(self, owner: UUID, cluster: Cluster) -> None:
+    async def ensure(self, tenant: UUID, cluster: Cluster) -> None:
         """Keep the cluster unless it exists."""
 
 

@@ -16,7 +16,7 @@ FORGET_AFTER = timedelta(days=7)
 class Store(Protocol):
     """Where instances are kept."""
 
-    async def report(self, instances: Sequence[ServiceInstance], at: datetime) -> None:
+    async def system_report(self, instances: Sequence[ServiceInstance], at: datetime) -> None:
         """Keep what each instance last said."""
 
     async def owned(
@@ -36,7 +36,7 @@ class Store(Protocol):
     ) -> Paged[ServiceInstance]:
         """Healthy running instances in clusters open to this tenant."""
 
-    async def mark_stale(self, heard_before: datetime, forget_before: datetime) -> int:
+    async def system_mark_stale(self, heard_before: datetime, forget_before: datetime) -> int:
         """Call silent instances unhealthy; how many changed."""
 
 
@@ -52,7 +52,7 @@ class Registry:
         """Heartbeats of instances; raises Invalid."""
         if len(instances) > MOST_INSTANCES:
             raise Invalid(f"Report at most {MOST_INSTANCES} instances at once.", field="instances")
-        await self._store.report([instance(each) for each in instances], self._clock.now())
+        await self._store.system_report([instance(each) for each in instances], self._clock.now())
 
     async def owned(
         self, tenant: UUID, window: Window, *, cluster_id: str, node_id: str, status: str, service: str
@@ -73,4 +73,4 @@ class Registry:
     async def sweep(self) -> int:
         """Call every instance unhealthy that has been silent too long; how many."""
         now = self._clock.now()
-        return await self._store.mark_stale(now - self._stale_after, now - FORGET_AFTER)
+        return await self._store.system_mark_stale(now - self._stale_after, now - FORGET_AFTER)

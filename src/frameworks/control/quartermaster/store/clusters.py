@@ -30,14 +30,14 @@ class ClusterStore:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def ensure(self, owner: UUID, cluster: Cluster) -> None:
+    async def ensure(self, tenant: UUID, cluster: Cluster) -> None:
         """Keep the cluster, and its owner in the directory, unless it exists."""
-        async with self._db.tenant(owner) as c:
+        async with self._db.tenant(tenant) as c:
             await _insert(c, cluster)
             await c.execute(
                 """INSERT INTO quartermaster.directory (tenant_id, kind, value) VALUES ($1, 'cluster', $2)
                    ON CONFLICT (kind, value) DO NOTHING""",
-                owner,
+                tenant,
                 cluster.id,
             )
 

@@ -27,7 +27,7 @@ class RegistryStore:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def report(self, instances: Sequence[ServiceInstance], at: datetime) -> None:
+    async def system_report(self, instances: Sequence[ServiceInstance], at: datetime) -> None:
         """Keep what each instance last said, and that it was heard."""
         async with self._db.system() as c:
             await c.executemany(
@@ -70,7 +70,7 @@ class RegistryStore:
         columns = _COLUMNS if addresses else _PUBLIC
         return await self._page(tenant, window, columns, condition, (cluster_id, "", "running", service))
 
-    async def mark_stale(self, heard_before: datetime, forget_before: datetime) -> int:
+    async def system_mark_stale(self, heard_before: datetime, forget_before: datetime) -> int:
         """Call instances unhealthy that were not heard since, forget those long gone; how many changed."""
         async with self._db.system() as c:
             tag = await c.execute(
