@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fixtures_mist import AUDIO, VIDEO, FakeHelmsman, RunningNode, media, running_node
 
-from frameworks.media.mist.hub.stream import Lease, Publisher
+from frameworks.media.mist.hub.lease import Lease, Publisher
 
 
 def publish(node: RunningNode, name: str, kicked: list[str]) -> Lease:

@@ -20,7 +20,8 @@ from fixtures_mist import (
     says,
 )
 
-from frameworks.media.mist.hub.stream import Lease, Publisher
+from frameworks.media.mist.hub.lease import Lease, Publisher
+from frameworks.media.mist.hub.rendition import Rendition
 
 
 class Air:
@@ -33,6 +34,13 @@ class Air:
         self.lease: Lease = node.node.hub.open("live+abc", Publisher("h", "RTMP", 1, lambda _: None), None)
         self.lease.tracks([VIDEO, AUDIO])
         self.send(4.6)
+
+    @property
+    def video(self) -> Rendition:
+        """The video track."""
+        stream = self.node.node.hub.find("live+abc")
+        assert stream is not None
+        return stream.renditions[1]
 
     def send(self, seconds: float) -> None:
         """Send the next frames, at once."""
@@ -90,7 +98,7 @@ async def test_everything_a_playlist_lists_can_be_fetched(air: Air, viewer: http
 
 
 async def test_a_blocking_reload_is_answered_after_its_part(air: Air, viewer: httpx.AsyncClient) -> None:
-    rendition = air.lease._stream.renditions[1]
+    rendition = air.video
     msn, part = rendition.position
     url = f"/cmaf/abc/v1/index.m3u8?_HLS_msn={msn}&_HLS_part={part}"
     asked = asyncio.create_task(viewer.get(url))
@@ -115,7 +123,9 @@ async def test_a_hinted_part_that_never_comes_is_missing(
     pictures = [picture(index, gop=54) for index in range(109)]
     for frame in pictures[:108]:
         lease.frame(frame)
-    rendition = lease._stream.renditions[1]
+    stream = mist.node.hub.find("live+abc")
+    assert stream is not None
+    rendition = stream.renditions[1]
     hint = rendition.position
     assert hint == (1, 9)
     hinted = asyncio.create_task(viewer.get("/cmaf/abc/v1/1.9.m4s"))
@@ -130,7 +140,7 @@ async def test_a_hinted_part_that_never_comes_is_missing(
 
 
 async def test_what_is_too_far_ahead_or_malformed_is_refused(air: Air, viewer: httpx.AsyncClient) -> None:
-    msn, _ = air.lease._stream.renditions[1].position
+    msn, _ = air.video.position
     await viewer.get("/cmaf/abc/v1/index.m3u8")
     assert (await viewer.get(f"/cmaf/abc/v1/index.m3u8?_HLS_msn={msn + 2}")).status_code == 404
     for query in ("_HLS_msn=x", "_HLS_part=1", "_HLS_msn=1&_HLS_part=-1", f"_HLS_msn={'9' * 20}"):

@@ -9,8 +9,8 @@ from fixtures_mist import AUDIO, VIDEO, FakeHerald, deny, media, value
 from frameworks.kit.clock import FakeClock
 from frameworks.media.mist.hub.audience import Audience, TooManyViewers
 from frameworks.media.mist.hub.doorway import Doorway, Offline, PlaybackRejected, SessionRefused, Visit
+from frameworks.media.mist.hub.lease import Publisher
 from frameworks.media.mist.hub.rendition import Shape
-from frameworks.media.mist.hub.stream import Publisher
 from frameworks.media.mist.hub.streams import Hub, StreamConfig
 from frameworks.media.mist.protocols.trigger import Action, Verdict
 from frameworks.media.mist.servers.admission import Admission

@@ -7,8 +7,9 @@ from fixtures_mist import AUDIO, VIDEO, FakeHerald, media
 
 from frameworks.kit.clock import FakeClock
 from frameworks.media.mist.domain import Frame
+from frameworks.media.mist.hub.lease import Lease, Publisher
 from frameworks.media.mist.hub.rendition import Shape
-from frameworks.media.mist.hub.stream import Lease, Publisher, State
+from frameworks.media.mist.hub.stream import State
 from frameworks.media.mist.hub.streams import Hub, StreamConfig, TooManyStreams
 
 NAME = "live+abc"

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from frameworks.kit.clock import Clock
 from frameworks.kit.errors import Limited
-from frameworks.media.mist.hub.stream import Herald
+from frameworks.media.mist.hub.herald import Herald
 
 
 class TooManyViewers(Limited):

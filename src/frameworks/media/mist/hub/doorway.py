@@ -9,7 +9,8 @@ from frameworks.kit.clock import Clock
 from frameworks.kit.errors import Forbidden, NotFound
 from frameworks.kit.log import get
 from frameworks.media.mist.hub.audience import Audience, Session, session_id
-from frameworks.media.mist.hub.stream import Herald, LiveStream
+from frameworks.media.mist.hub.herald import Herald
+from frameworks.media.mist.hub.stream import LiveStream
 from frameworks.media.mist.hub.streams import Hub
 from frameworks.media.mist.protocols.trigger import Action, Verdict
 

@@ -1,20 +1,22 @@
 """One live stream: its renditions, its publisher's lease, and what its state means to Helmsman."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 from frameworks.kit.clock import Clock
 from frameworks.kit.log import get
 from frameworks.media.mist.domain import Frame, Track
 from frameworks.media.mist.hub import health
 from frameworks.media.mist.hub.health import Meter
+from frameworks.media.mist.hub.herald import Herald
+from frameworks.media.mist.hub.lease import Lease, Publisher
 from frameworks.media.mist.hub.rendition import Rendition, Shape
 from frameworks.media.mist.hub.timeline import Fit, Timeline
 from frameworks.media.mist.protocols.cmaf import Sample
 from frameworks.media.mist.protocols.hls import Report
-from frameworks.media.mist.protocols.trigger import Verdict, as_json_line
+from frameworks.media.mist.protocols.trigger import as_json_line
 
 log = get("mist")
 
@@ -23,22 +25,12 @@ DRY_AFTER = 3.0
 """Seconds without media after which a stream is reported dry."""
 RECOVERED_AFTER = 5.0
 """Seconds without an issue after which it is reported recovered."""
+SEAM = 0.04
+"""Seconds between the last frame of one publisher and the first of the next."""
 STALE_TRACK = 6.0
 """Seconds a track may lag behind the stream's other tracks before it is given up."""
 FAREWELL = 10.0
 """Seconds an ended stream's playlists stay, so that players see the end."""
-
-
-class Herald(Protocol):
-    """How the node speaks to Helmsman."""
-
-    async def ask(
-        self, trigger: str, stream: str, lines: Sequence[str], *, pid: int | None = None
-    ) -> Verdict | None:
-        """Fire a synchronous trigger; None when no handler is configured for it."""
-
-    def tell(self, trigger: str, stream: str, lines: Sequence[str], *, pid: int | None = None) -> None:
-        """Queue an asynchronous trigger; never waits."""
 
 
 class State(Enum):
@@ -47,17 +39,6 @@ class State(Enum):
     WAITING = "Waiting for data"
     ONLINE = "Online"
     ENDED = "Shutting down"
-
-
-@dataclass(frozen=True, slots=True)
-class Publisher:
-    """Who feeds a stream, and how to get rid of it."""
-
-    host: str
-    connector: str
-    pid: int
-    kick: Callable[[str], None]
-    """Disconnects it; the sentence is shown to it."""
 
 
 @dataclass(slots=True)
@@ -69,34 +50,6 @@ class Totals:
     viewers: int = 0
     inputs: int = 0
     viewer_seconds: float = 0.0
-
-
-class Lease:
-    """A publisher's right to feed a stream, until it leaves, is replaced or is stopped."""
-
-    def __init__(self, stream: "LiveStream", publisher: Publisher) -> None:
-        self.publisher = publisher
-        self._stream = stream
-
-    @property
-    def is_current(self) -> bool:
-        """Whether this publisher still owns the stream."""
-        return self._stream.lease is self
-
-    def tracks(self, tracks: Sequence[Track]) -> None:
-        """The publisher's tracks, each time one is added or changes."""
-        if self.is_current:
-            self._stream.set_tracks(tracks)
-
-    def frame(self, frame: Frame) -> None:
-        """The next frame of one of them."""
-        if self.is_current:
-            self._stream.add(frame)
-
-    def closed(self, machine: str, reason: str) -> None:
-        """The publisher is gone: MistServer's word for why, and a sentence for people."""
-        if self.is_current:
-            self._stream.release(machine, reason)
 
 
 class LiveStream:
@@ -221,7 +174,7 @@ class LiveStream:
 
     def _begin(self, seconds: float, arrived: float) -> None:
         newest = max((r.span[1] for r in self.renditions.values() if r.last_dts is not None), default=0.0)
-        self._timeline.begin(seconds, newest + 0.1 if newest else 0.0, self._clock.now(), arrived)
+        self._timeline.begin(seconds, newest + SEAM if newest else 0.0, self._clock.now(), arrived)
 
     def _place(self, rendition: Rendition, frame: Frame, seconds: float, arrived: float) -> int | None:
         """The frame's time on the stream's timeline, or None when it belongs to a time that is over."""

@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 from frameworks.kit.clock import Clock
 from frameworks.kit.errors import Limited
+from frameworks.media.mist.hub.herald import Herald
+from frameworks.media.mist.hub.lease import Lease, Publisher
 from frameworks.media.mist.hub.rendition import Shape
-from frameworks.media.mist.hub.stream import Herald, Lease, LiveStream, Publisher, State
+from frameworks.media.mist.hub.stream import LiveStream, State
 
 
 class TooManyStreams(Limited):

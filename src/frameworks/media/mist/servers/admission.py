@@ -7,7 +7,8 @@ from typing import Protocol
 
 from frameworks.kit.errors import Refusal
 from frameworks.media.mist.domain import Frame, Track
-from frameworks.media.mist.hub.stream import Herald, Lease, Publisher
+from frameworks.media.mist.hub.herald import Herald
+from frameworks.media.mist.hub.lease import Lease, Publisher
 from frameworks.media.mist.hub.streams import Hub, StreamConfig
 from frameworks.media.mist.protocols.trigger import Action, Verdict
 from frameworks.media.mist.servers.publishing import Connection, Denied, Ending, Ingest
