@@ -136,7 +136,7 @@ async def measure(count: int, mbit: float, seconds: float) -> float:
     """Print both distributions; the ratio of their 95th percentiles."""
     size = round(mbit * 1e6 / 8 / FPS)
     node = Node(Bare(), Settings(http_port=0, rtmp_port=0))  # type: ignore[arg-type]
-    http, _ = await node.open()
+    http = (await node.open())["http"]
     Echo.body = bytes(size * 6)
     server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
     stop = asyncio.Event()

@@ -215,6 +215,7 @@ class RunningNode:
     http: str
     rtmp: str
     api: httpx.AsyncClient
+    ports: dict[str, int]
 
     async def command(self, **commands: Any) -> dict[str, Any]:
         """Run commands of the control API."""
@@ -233,9 +234,15 @@ class RunningNode:
 @asynccontextmanager
 async def running_node(**settings: Any) -> AsyncIterator[RunningNode]:
     """A node with its loops, on free ports."""
-    chosen: dict[str, Any] = {"http_port": 0, "rtmp_port": 0, "grace": timedelta(seconds=2)} | settings
+    chosen: dict[str, Any] = {
+        "http_port": 0,
+        "rtmp_port": 0,
+        "rtmps_port": 0,
+        "grace": timedelta(seconds=2),
+        "trusted_proxies": ("127.0.0.1",),
+    } | settings
     node = Node(BareHost(), Settings(**chosen))  # type: ignore[arg-type]
-    http, rtmp = await node.open()
+    ports = await node.open()
 
     async def ticks() -> None:
         while True:
@@ -247,7 +254,7 @@ async def running_node(**settings: Any) -> AsyncIterator[RunningNode]:
     transport = httpx.ASGITransport(app=node.api, client=("127.0.0.1", 5))
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://node") as api:
-            yield RunningNode(node, f"http://127.0.0.1:{http}", f"rtmp://127.0.0.1:{rtmp}", api)
+            yield RunningNode(node, f"http://127.0.0.1:{ports['http']}", f"rtmp://127.0.0.1:{ports['rtmp']}", api, ports)
     finally:
         await node.close()
         for task in tasks:

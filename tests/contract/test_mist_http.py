@@ -172,3 +172,16 @@ async def test_viewers_may_be_served_over_tls(tmp_path: Path) -> None:
         assert answer.endswith(b'{"error": "Stream is offline"}')
         writer.close()
         await writer.wait_closed()
+
+
+async def test_publishers_may_be_served_over_tls(tmp_path: Path) -> None:
+    chain, key = certificate(tmp_path)
+    async with running_node(tls_certificate=chain, tls_key=key) as node:
+        trust = ssl.create_default_context(cafile=str(chain))
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", node.ports["rtmps"], ssl=trust, server_hostname="node"
+        )
+        writer.write(b"\x03" + bytes(1536))
+        assert (await reader.readexactly(1)) == b"\x03"
+        writer.close()
+        await writer.wait_closed()

@@ -14,7 +14,7 @@ from frameworks.kit.errors import Precondition
 SCHEMA = 1
 """Version of the data directory's layout; the stores inside have versions of their own."""
 
-PUBLIC_PORTS = {"front": 18090, "rtmp": 1935, "media": 8080}
+PUBLIC_PORTS = {"front": 18090, "rtmp": 1935, "rtmps": 1936, "media": 8080}
 LOOPBACK_PORTS = {
     "bridge": 18000,
     "foghorn": 18008,
@@ -83,6 +83,7 @@ class Layout:
             "FRAMEWORKS_ANALYTICS": analytics,
             "FRAMEWORKS_CLUSTER": "default",
             "BRIDGE_PORT": str(self.ports["bridge"]),
+            "BRIDGE_RTMP_PORT": str(self.ports["rtmp"]),
             "FOGHORN_PORT": str(self.ports["foghorn"]),
             "HELMSMAN_PORT": str(self.ports["helmsman"]),
             "HELMSMAN_MIST_API": f"http://{loopback}:{self.ports['mist_api']}",
@@ -92,6 +93,7 @@ class Layout:
             "MIST_STATE": str(self.data / "mist" / "state.json"),
             "MIST_ADDRESS": self.listen,
             "MIST_RTMP_PORT": str(self.ports["rtmp"]),
+            "MIST_RTMPS_PORT": str(self.ports["rtmps"]),
             "MIST_HTTP_PORT": str(self.ports["media"]),
             "MIST_API_PORT": str(self.ports["mist_api"]),
             "MIST_PUBLIC_URL": self.url("media"),

@@ -21,6 +21,9 @@ class Settings:
     rtmp_port: int = 1935
     """Port for publishers."""
 
+    rtmps_port: int = 1936
+    """Port for publishers over TLS, open when there is a certificate."""
+
     api_port: int = 4242
     """Loopback port of the control API, which configures everything else."""
 
@@ -28,7 +31,7 @@ class Settings:
     """Where viewers reach this node; the address and HTTP port when empty."""
 
     tls_certificate: Path | None = None
-    """PEM chain; with `tls_key` it makes the viewers' port HTTPS."""
+    """PEM chain; with `tls_key` it makes the viewers' port HTTPS and opens RTMPS."""
 
     tls_key: Path | None = None
     """PEM key of `tls_certificate`."""
@@ -36,7 +39,7 @@ class Settings:
     state: Path | None = None
     """File in which the API's `save` keeps the configuration; without it a restart forgets."""
 
-    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    trusted_proxies: tuple[str, ...] = ()
     """Addresses whose X-Forwarded-For is believed."""
 
     part: timedelta = timedelta(milliseconds=250)

@@ -1,7 +1,6 @@
 """Wiring of the media node: triggers and API for Helmsman, ingest, the hub, delivery to viewers."""
 
 import gc
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,6 +10,7 @@ from frameworks.kit.clock import random_text
 from frameworks.kit.files import Disk
 from frameworks.kit.log import get
 from frameworks.kit.module import Host, Module
+from frameworks.kit.tls import TlsFiles
 from frameworks.media.mist.api.app import Api
 from frameworks.media.mist.api.controller import Controller
 from frameworks.media.mist.api.reports import Reports
@@ -90,12 +90,19 @@ class Node:
         )
         self.rtmp = RtmpServer(Admission(self.hub, self.triggers, self.storage), clock=clock)
 
-    async def open(self) -> tuple[int, int]:
-        """Take what was saved and serve; returns the ports of HTTP and RTMP."""
+    async def open(self) -> dict[str, int]:
+        """Take what was saved and serve; returns the ports by protocol: http, rtmp, and rtmps with TLS."""
         self.storage.load()
         settings = self.settings
-        http = await self.http.listen(settings.address, settings.http_port, tls=_tls(settings))
-        return http, await self.rtmp.listen(settings.address, settings.rtmp_port)
+        files = TlsFiles.named(settings.tls_certificate, settings.tls_key, prefix=Settings.PREFIX)
+        tls = files.context() if files else None
+        ports = {
+            "http": await self.http.listen(settings.address, settings.http_port, tls=tls),
+            "rtmp": await self.rtmp.listen(settings.address, settings.rtmp_port),
+        }
+        if tls is not None:
+            ports["rtmps"] = await self.rtmp.listen(settings.address, settings.rtmps_port, tls=tls)
+        return ports
 
     def tick(self) -> None:
         """Once a second: every part looks at the clock."""
@@ -135,14 +142,6 @@ def _shape(settings: Settings) -> Shape:
     )
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.tls_certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-    return context
-
-
 @asynccontextmanager
 async def start(host: Host) -> AsyncIterator[None]:
     """Run a media node; without triggers configured through its API it refuses every publisher."""
@@ -153,13 +152,13 @@ async def start(host: Host) -> AsyncIterator[None]:
             await host.clock.sleep(1.0)
             node.tick()
 
-    http, rtmp = await node.open()
+    ports = await node.open()
     host.serve_http(node.api, service=NAME, port=node.settings.api_port, address="127.0.0.1")
     host.spawn("ticks", ticks, module=NAME)
     for lane in range(LANES):
         host.spawn(f"triggers-{lane}", partial(node.triggers.run, lane), module=NAME)
     host.expose(NAME, node.facts)
-    log.info("node.started", http_port=http, rtmp_port=rtmp, api_port=node.settings.api_port)
+    log.info("node.started", ports=ports, api_port=node.settings.api_port)
     gc.collect()
     gc.freeze()
     try:
