@@ -81,7 +81,9 @@ class Story:
     stream: UUID
     start: int
 
-    def event(self, kind: str, second: float, *, epoch: int = 1, node: str = "node-1", **payload: Any) -> Event:
+    def event(
+        self, kind: str, second: float, *, epoch: int = 1, node: str = "node-1", **payload: Any
+    ) -> Event:
         """One event of the stream, `second` seconds after the start."""
         return Event(
             event_id=uuid7().bytes,

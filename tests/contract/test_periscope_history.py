@@ -94,7 +94,12 @@ def told(story: Story) -> list[ev.Event]:
         ),
     ]
     for number, place in enumerate((GHENT, UTRECHT)):
-        viewer = {"session_id": f"s{number}", "connector": "HLS", "place": place, "viewer_hash": f"h{number}"}
+        viewer: Any = {
+            "session_id": f"s{number}",
+            "connector": "HLS",
+            "place": place,
+            "viewer_hash": f"h{number}",
+        }
         opened = ev.UserConnection(action="connect", **viewer)
         closed = ev.UserConnection(action="disconnect", seconds=600, up_bytes=60_000_000, **viewer)
         events.append(story.event("user-connection", 10 + number, user_connection=opened))
@@ -170,7 +175,8 @@ async def test_viewers_are_sessions_with_their_places(asking: Asking) -> None:
     viewers = (await asking.usage.ListViewerGeographics(request, asking.mine)).viewers
     assert {v.position.city for v in viewers} == {"Ghent", "Utrecht"}
     found = await asking.usage.GetGeographicDistribution(
-        pb.GetGeographicDistributionRequest(stream_id=str(asking.story.stream), range=asking.span), asking.mine
+        pb.GetGeographicDistributionRequest(stream_id=str(asking.story.stream), range=asking.span),
+        asking.mine,
     )
     assert (found.unique_countries, found.unique_cities, found.total_viewers) == (2, 2, 2)
     assert {c.position.country: c.viewers for c in found.countries} == {"BE": 1, "NL": 1}
@@ -189,7 +195,8 @@ async def test_health_is_measured_averaged_and_summed(asking: Asking) -> None:
     assert (summary.samples, summary.avg_bitrate_kbps, summary.rebuffer_count) == (120, 3000.0, 1)
     assert (summary.avg_fps, summary.quality_tier, summary.has_active_issues) == (30.0, "720p", False)
     delivery = await asking.health.GetClientQoeSummary(request, asking.mine)
-    assert (delivery.packets_lost, delivery.peak_packet_loss) == (120, pytest.approx(0.01))
+    assert delivery.packets_lost == 120
+    assert delivery.peak_packet_loss == pytest.approx(0.01)
     assert delivery.avg_connection_seconds == 600.0
     qoe = (await asking.health.ListClientQoe(request, asking.mine)).buckets
     assert {b.avg_bandwidth_out_bps for b in qoe} == {6_000_000.0}
@@ -204,7 +211,8 @@ async def test_usage_adds_up_exactly(asking: Asking) -> None:
     summary = await asking.usage.GetStreamSummary(request, asking.mine)
     assert (summary.session_seconds, summary.egress_bytes, summary.total_sessions) == (1200, 120_000_000, 2)
     assert (summary.unique_viewers, summary.peak_viewers, summary.total_views) == (2, 2, 1)
-    assert (summary.ingest_seconds, summary.quality.tier_720p) == (1200, pytest.approx(20.0))
+    assert summary.ingest_seconds == 1200
+    assert summary.quality.tier_720p == pytest.approx(20.0)
     assert summary.tenant_egress_bytes == summary.egress_bytes
     ranked = await asking.usage.ListStreamSummaries(
         pb.ListStreamSummariesRequest(range=asking.span), asking.mine
@@ -225,7 +233,8 @@ async def test_usage_adds_up_exactly(asking: Asking) -> None:
     quality = (await asking.usage.ListQualityDays(request, asking.mine)).days
     assert sum(d.quality.codec_h264 for d in quality) == pytest.approx(20.0)
     counts = await asking.usage.ListViewerCounts(
-        pb.ListViewerCountsRequest(stream_id=request.stream_id, range=asking.span, interval="15m"), asking.mine
+        pb.ListViewerCountsRequest(stream_id=request.stream_id, range=asking.span, interval="15m"),
+        asking.mine,
     )
     assert {c.viewers for c in counts.counts} == {2}
     usage = await asking.now.GetUsage(
@@ -241,7 +250,9 @@ async def test_nodes_and_routing_are_answered(asking: Asking) -> None:
     samples = await asking.infrastructure.ListNodeMetrics(request, asking.mine)
     assert (samples.page.total, samples.samples[0].cpu_permille) == (120, 250)
     hours = (await asking.infrastructure.ListNodeMetrics1h(request, asking.mine)).hours
-    assert {(h.avg_cpu_permille, h.peak_memory_permille, h.was_healthy) for h in hours} == {(250.0, 250, True)}
+    assert {(h.avg_cpu_permille, h.peak_memory_permille, h.was_healthy) for h in hours} == {
+        (250.0, 250, True)
+    }
     performance = (await asking.infrastructure.ListNodePerformance5m(request, asking.mine)).buckets
     assert [b.samples for b in performance] == [30, 30, 30, 30]
     (node,) = (await asking.infrastructure.GetNodeMetricsAggregated(request, asking.mine)).nodes
@@ -266,7 +277,11 @@ async def test_the_present_joins_state_and_measurements(asking: Asking) -> None:
     assert len(status.tracks) == 1
     overview = await asking.now.GetOverview(pb.HistoryRequest(range=asking.span), asking.mine)
     assert (overview.total_streams, overview.active_streams, overview.unique_viewers) == (1, 0, 2)
-    assert (overview.viewer_seconds, overview.ingest_seconds, overview.ingress_bytes) == (1200, 1200, 9_000_000)
+    assert (overview.viewer_seconds, overview.ingest_seconds, overview.ingress_bytes) == (
+        1200,
+        1200,
+        9_000_000,
+    )
     stats = (await asking.now.GetDailyStats(pb.GetDailyStatsRequest(days=3), asking.mine)).days
     assert len(stats) == 3
     assert sum(day.egress_bytes for day in stats) == 120_000_000

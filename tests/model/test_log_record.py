@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frameworks.contracts.framing import split, unframed
@@ -105,7 +105,7 @@ async def one(request: PublishRequest) -> AsyncIterator[PublishRequest]:
 def requests_of(events: Sequence[tuple[int, Event]], sizes: Sequence[int]) -> list[PublishRequest]:
     """The events cut into requests of these sizes, the rest in the last."""
     tokens = [str(n) for n in range(len(STREAMS))]
-    rest, cut = list(events), []
+    rest, cut = list(events), list[PublishRequest]()
     for size in [*sizes, len(events)]:
         part, rest = rest[:size], rest[size:]
         if part:
@@ -114,7 +114,7 @@ def requests_of(events: Sequence[tuple[int, Event]], sizes: Sequence[int]) -> li
     return cut
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.integers(0, len(STREAMS) - 1), min_size=1, max_size=60),
     st.lists(st.integers(1, 20), max_size=10),
@@ -145,6 +145,7 @@ def test_records_keep_tenants_apart_and_streams_in_order(
         assert forgets or stored == sent
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=16, max_size=16), st.binary(min_size=1, max_size=40))
 def test_a_subject_has_one_partition_for_ever(tenant: bytes, subject: bytes) -> None:
     assert partition_of(tenant, subject) == partition_of(tenant, subject)

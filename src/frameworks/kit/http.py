@@ -193,11 +193,21 @@ class _Protected:
             await self._app(scope, receive, exchange.send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_answered = False
+
+        async def answer(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, answer)
         except (Refusal, Unavailable) as fault:
             code = 1013 if isinstance(fault, Unavailable) else 1008
             await send({"type": "websocket.close", "code": code, "reason": fault.code})
+        else:
+            if not is_answered:
+                await send({"type": "websocket.close", "code": 1008, "reason": "http.no_websocket"})
 
     def _response_headers(self, scope: Scope) -> dict[str, str]:
         headers = dict(self._headers)
@@ -240,6 +250,8 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             for name, text in self._headers.items():
                 headers.setdefault(name, text)
+            if "frame-ancestors" in headers.get("content-security-policy", ""):
+                del headers["x-frame-options"]  # the older word for it, and a coarser one
         elif message["type"] == "http.response.body":
             self.bytes += len(message.get("body", b""))
         await self._send(message)

@@ -173,8 +173,6 @@ def sender_problem(event: Arrival, sender: Sender, attribution: Attribution | No
 def _service_problem(event: Arrival, kind: EventType, sender: Sender) -> Problem | None:
     if Role.SERVICE not in kind.roles or kind.name not in SERVICE_EVENTS.get(sender.name, frozenset()):
         return Problem("sender.wrong_role", f"{sender.name} may not write {kind.name} events.")
-    if sender.cluster is not None and event.cluster != sender.cluster:
-        return Problem("sender.wrong_cluster", "The event names another cluster than its sender's.")
     return None
 
 

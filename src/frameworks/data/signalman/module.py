@@ -1,5 +1,6 @@
 """Wiring of Signalman."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,13 @@ from frameworks.data.signalman.consumers import Follower
 from frameworks.data.signalman.peers import LiveStreams
 from frameworks.data.signalman.service import Hub
 from frameworks.kit.module import Host, Module
+
+
+async def end_with(host: Host, hub: Hub) -> None:
+    """End subscriptions as soon as the process is to stop, so that it need not wait for them."""
+    await host.stopping.wait()
+    hub.close()
+    await asyncio.get_running_loop().create_future()
 
 
 @asynccontextmanager
@@ -26,6 +34,7 @@ async def start(host: Host) -> AsyncIterator[None]:
     )
     live = LiveStreams(host.peer(PeriscopeServiceStub, service="signalman"))
     host.spawn("follow", Follower(log, hub, host.clock).run, module="signalman")
+    host.spawn("end", lambda: end_with(host, hub), module="signalman")
     host.serve_rpc(SERVICE, Api(hub, live), service="signalman")
     host.expose("subscriptions", lambda: {"open": hub.open})
     try:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from frameworks.data.signalman.domain import LASTING, Change, TooManySubscriptions, Wish
 from frameworks.kit.clock import Clock
-from frameworks.kit.errors import Fault
+from frameworks.kit.errors import Fault, Unavailable
 from frameworks.kit.log import get
 
 RECENT = 2048
@@ -78,6 +78,7 @@ class Watched:
 
     def __init__(self, remembered: int) -> None:
         self.subscribers: set[Subscriber] = set()
+        self.joining = 0
         self.seeding: asyncio.Task[None] | None = None
         self.idle_since = 0.0
         self._remembered = remembered
@@ -123,6 +124,7 @@ class Hub:
         self._remembered = remembered
         self._linger = linger.total_seconds()
         self._tenants: dict[UUID, Watched] = {}
+        self._closed = False
 
     def watches(self, tenant: UUID) -> bool:
         """Whether changes of this tenant are of use here."""
@@ -135,29 +137,29 @@ class Hub:
 
     async def join(self, tenant: UUID, wish: Wish, seed: Seed) -> Subscriber:
         """Open a subscription, its snapshot queued; raises TooManySubscriptions."""
-        watched = self._tenants.get(tenant)
-        if watched is None:
-            self._forget_idle()
-            watched = self._tenants[tenant] = Watched(self._remembered)
-            watched.seeding = asyncio.create_task(self._seed(watched, seed))
-        if len(watched.subscribers) >= self._per_tenant:
+        if self._closed:
+            raise Unavailable("Signalman is stopping.")
+        self._forget_idle()
+        watched = self._tenants.setdefault(tenant, Watched(self._remembered))
+        if len(watched.subscribers) + watched.joining >= self._per_tenant:
             raise TooManySubscriptions(
                 "Close a subscription before you open another.", limit=self._per_tenant
             )
-        subscriber = Subscriber(wish, self._buffer)
-        watched.subscribers.add(subscriber)
+        watched.joining += 1
         try:
-            await self._snapshot(watched, subscriber)
-        except asyncio.CancelledError:
-            self.leave(tenant, subscriber)
-            raise
-        return subscriber
-
-    async def _snapshot(self, watched: Watched, subscriber: Subscriber) -> None:
-        if watched.seeding is not None:
-            await asyncio.shield(watched.seeding)
+            await self._seeded(watched, seed)
+        finally:
+            watched.joining -= 1
+        subscriber = Subscriber(wish, self._buffer)
         for change in watched.states()[-self._buffer :]:
             subscriber.offer(change, snapshot=True)
+        watched.subscribers.add(subscriber)
+        return subscriber
+
+    async def _seeded(self, watched: Watched, seed: Seed) -> None:
+        if watched.seeding is None:
+            watched.seeding = asyncio.create_task(self._seed(watched, seed))
+        await asyncio.shield(watched.seeding)
 
     def leave(self, tenant: UUID, subscriber: Subscriber) -> None:
         """Close a subscription; the tenant's states linger for its next page."""
@@ -182,7 +184,8 @@ class Hub:
         return pushed
 
     def close(self) -> None:
-        """End every subscription."""
+        """End every subscription, and open no more."""
+        self._closed = True
         for watched in self._tenants.values():
             if watched.seeding is not None:
                 watched.seeding.cancel()
@@ -192,14 +195,17 @@ class Hub:
     def _forget_idle(self) -> None:
         limit = self._clock.monotonic() - self._linger
         for tenant in [
-            tenant for tenant, w in self._tenants.items() if not w.subscribers and w.idle_since < limit
+            tenant
+            for tenant, w in self._tenants.items()
+            if not w.subscribers and not w.joining and w.idle_since < limit
         ]:
             del self._tenants[tenant]
 
     async def _seed(self, watched: Watched, seed: Seed) -> None:
-        """Fill the snapshot from history; without it the snapshot grows from changes alone."""
+        """Fill the snapshot from history; when that fails, the next subscriber tries again."""
         try:
             for change in await seed():
                 watched.remember(change)
         except Fault as fault:
+            watched.seeding = None
             log.warning("snapshot.missed", reason=fault.message, code=fault.code)

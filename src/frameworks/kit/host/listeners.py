@@ -9,6 +9,7 @@ from typing import Any
 
 import uvicorn
 
+from frameworks.kit.host.connection import Connection, connection_of
 from frameworks.kit.module import ASGI
 from frameworks.kit.rpc.server import not_listening
 from frameworks.kit.tls import TlsFiles
@@ -16,14 +17,26 @@ from frameworks.kit.tls import TlsFiles
 _BACKLOG = 2048
 _CONNECTIONS = 20_000
 _WEBSOCKET_MESSAGE = 1 << 20
+_TICKS = 10
+"""How many of uvicorn's ticks make a second."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handling: the host alone ends the process."""
+    """uvicorn without its signal handling: the host alone ends the process; and with an eye on the clock."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Let every connection look at the clock once a second; whether to stop."""
+        if counter % _TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now)
+        stop: bool = await super().on_tick(counter)
+        return stop
 
 
 @dataclass(slots=True)
@@ -61,7 +74,7 @@ class Listener:
         """Serve; requests under way get `grace` seconds at the stop; `failed` is told if it ends before."""
         config = uvicorn.Config(
             self.app,
-            http="httptools",
+            http=connection_of(self.service),
             ws="websockets-sansio",
             lifespan="auto",
             log_config=None,

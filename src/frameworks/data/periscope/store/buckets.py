@@ -87,7 +87,7 @@ WHERE (tenant_id, stream_id, slot) IN ({{keys}})
 
 def _share(column: str) -> str:
     total = f"toUInt128({column})"
-    before, after = "toUInt128(first - began)", f"toUInt128(greatest(last, first) - began)"
+    before, after = "toUInt128(first - began)", "toUInt128(greatest(last, first) - began)"
     whole = "toUInt128(ended - began)"
     spread = f"intDiv({total} * {after}, {whole}) - intDiv({total} * {before}, {whole})"
     return f"toUInt64(if(ended = began, {total}, {spread}))"

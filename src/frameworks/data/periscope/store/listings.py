@@ -1,6 +1,6 @@
 """What each list of history is made of: its rows newest first by (`at`, `id`), named as in the message it fills.
 
-`/*where*/` stands for the conditions on the facts or buckets; the reader adds the tenant by scope, the page and the order.
+`/*where*/` stands for the conditions on the facts or buckets; the reader adds scope, page and order.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,8 @@ def _facts(
     id_field: str = "event_id",
     at_field: str = "occurred_at",
 ) -> Listing:
-    body = f"SELECT {_AT} AS at, toString(event_id) AS id, {columns} FROM (SELECT * FROM periscope.{table} WHERE /*where*/)"
+    head = f"SELECT {_AT} AS at, toString(event_id) AS id, {columns}"
+    body = f"{head} FROM (SELECT * FROM periscope.{table} WHERE /*where*/)"
     return Listing(name, (table,), body, at_field, id_field, filters=filters, always=always)
 
 
@@ -167,7 +168,8 @@ CLIENT_QOE = _buckets(
 STREAM_HEALTH_5M = Listing(
     "stream_health_5m",
     ("health_5m_v", "lifecycle_5m_v"),
-    f"""SELECT {_BUCKET_AT} AS at, toString(h.stream_id) AS id, toString(h.stream_id) AS stream_id, h.node_id AS node_id,
+    f"""SELECT {_BUCKET_AT} AS at, toString(h.stream_id) AS id, toString(h.stream_id) AS stream_id,
+        h.node_id AS node_id,
         h.samples AS samples, h.bitrate_kbps_sum / h.samples AS avg_bitrate_kbps,
         h.fps_milli_sum / h.samples / 1000 AS avg_fps, h.buffer_ms_sum / h.samples AS avg_buffer_ms,
         h.jitter_ms_sum / h.samples AS avg_jitter_ms, h.jitter_ms_max AS max_jitter_ms,

@@ -1,0 +1,184 @@
+"""Decklog, the log, Periscope and Signalman together: an event published once is history and live news."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from fixtures_periscope import Periscope, Story, new_story
+
+from frameworks.contracts.framing import frame
+from frameworks.contracts.pb import events_v1_pb2 as ev
+from frameworks.contracts.pb.decklog_v1_pb2 import Envelope, PublishAck, PublishRequest
+from frameworks.contracts.topics import ANALYTICS_EVENTS, DEAD_LETTERS, PARTITIONS, Role
+from frameworks.data.decklog.api import Api
+from frameworks.data.decklog.domain import Attribution
+from frameworks.data.decklog.peers import TopicLog
+from frameworks.data.decklog.service import Intake
+from frameworks.data.periscope.consumers import GROUP, Consumer
+from frameworks.data.periscope.peers import DeadLetters, LogReading
+from frameworks.data.periscope.service.ingest import Ingest
+from frameworks.data.signalman.consumers import push
+from frameworks.data.signalman.domain import Change, wish
+from frameworks.data.signalman.service import Hub
+from frameworks.kit.clock import SystemClock, from_micros
+from frameworks.kit.eventlog import EventLog, Outgoing
+from frameworks.kit.identity import Principal, PrincipalKind
+
+CLOCK = SystemClock()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """As much of a call as Decklog looks at."""
+
+    principal: Principal
+    trace: str = "0" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Commodore's word on one story, in both roles."""
+
+    story: Story
+
+    def read(self, token: str) -> Attribution:
+        """The word in the role that the token names."""
+        role, start = Role(token), self.story.start
+        ids = self.story.tenant.bytes, self.story.stream.bytes
+        return Attribution(*ids, "default", "node-1", role, 1, start, start + 86_400_000_000)
+
+
+async def publish(log: EventLog, story: Story, events: list[tuple[str, ev.Event]]) -> PublishAck:
+    """Send events through Decklog, each with the attribution of a role."""
+    api: Any = Api(Intake(Word(story), TopicLog(log, CLOCK, region="local"), CLOCK))
+    node = Principal(PrincipalKind.NODE, "node-1", tenant=story.tenant, cluster="default")
+    tokens = sorted({role for role, _ in events})
+    envelopes = [
+        Envelope(event=event.SerializeToString(), attribution=tokens.index(role) + 1)
+        for role, event in events
+    ]
+
+    async def requests() -> AsyncIterator[PublishRequest]:
+        yield PublishRequest(sequence=1, attributions=tokens, events=envelopes)
+
+    acks: list[PublishAck] = [ack async for ack in api.Publish(requests(), Caller(node))]
+    return acks[0]
+
+
+async def ready(log: EventLog) -> None:
+    """The topics exist."""
+    await log.ensure(ANALYTICS_EVENTS, partitions=PARTITIONS)
+    await log.ensure(DEAD_LETTERS, partitions=1)
+
+
+def told(story: Story) -> list[tuple[str, ev.Event]]:
+    """A stream that goes live, and a viewer."""
+    live = story.event("stream-lifecycle", 1, stream_lifecycle=ev.StreamLifecycle(state="live"))
+    viewer = ev.UserConnection(action="connect", session_id="s1")
+    return [("ingest", live), ("view", story.event("user-connection", 2, user_connection=viewer))]
+
+
+async def consumed(log: EventLog, periscope: Periscope, group: str = GROUP) -> Consumer:
+    """A consumer that has read everything there is and committed it."""
+    ingest = Ingest(periscope.facts, periscope.state, DeadLetters(log))
+    consumer = Consumer(log, ingest, CLOCK, records=256, wait=timedelta(seconds=1))
+    async with log.subscribe(ANALYTICS_EVENTS, group=group) as subscription:
+        while len(subscription.partitions) < PARTITIONS or await subscription.lag():
+            await consumer.step(subscription)
+    return consumer
+
+
+async def test_a_published_event_becomes_history_and_state(event_log: EventLog, periscope: Periscope) -> None:
+    await ready(event_log)
+    story = new_story()
+    ack = await publish(event_log, story, told(story))
+    assert (ack.accepted, list(ack.refused)) == (2, [])
+    await consumed(event_log, periscope)
+    (state,) = await periscope.live.states(story.tenant, [story.stream])
+    assert (state["state"], state["viewers"]) == ("live", 1)
+    assert state["started_at"] == from_micros(story.start + 1_000_000)
+
+
+async def test_a_client_that_retries_does_not_double_the_record(
+    event_log: EventLog, periscope: Periscope
+) -> None:
+    await ready(event_log)
+    story = new_story()
+    events = told(story)
+    for _ in range(3):
+        await publish(event_log, story, events)
+    stored = [
+        record
+        async for record in event_log.replay(ANALYTICS_EVENTS)
+        if record.headers["tenant_id"] == str(story.tenant)
+    ]
+    assert len(stored) == 1
+    assert stored[0].headers["event_type"] == "stream-lifecycle,user-connection"
+    assert stored[0].headers["source"] == "node:node-1"
+    assert stored[0].value == b"".join(frame(event.SerializeToString()) for _, event in events)
+
+
+async def test_poison_goes_to_the_dead_letters_with_its_bytes_and_headers(
+    event_log: EventLog, periscope: Periscope
+) -> None:
+    await ready(event_log)
+    story = new_story()
+    _, good = told(story)[0]
+    poison = b"this is no batch"
+    before = await LogReading(event_log).dead_letters()
+    for value in (poison, frame(b"\xff") + frame(good.SerializeToString())):
+        headers = {"tenant_id": str(story.tenant), "event_type": "stream-lifecycle"}
+        await event_log.publish([Outgoing(ANALYTICS_EVENTS, 0, value, headers)])
+    await consumed(event_log, periscope)
+    assert await LogReading(event_log).dead_letters() == before + 2
+    letters = [
+        record
+        async for record in event_log.replay(DEAD_LETTERS)
+        if record.headers["tenant_id"] == str(story.tenant)
+    ]
+    assert {letter.value for letter in letters} == {poison, frame(b"\xff")}
+    assert all(letter.headers["dead_consumer"] == GROUP for letter in letters)
+    (state,) = await periscope.live.states(story.tenant, [story.stream])
+    assert state["state"] == "live"
+
+
+async def test_reading_the_log_again_from_zero_changes_nothing(
+    event_log: EventLog, periscope: Periscope
+) -> None:
+    await ready(event_log)
+    story = new_story()
+    await publish(event_log, story, told(story))
+    await consumed(event_log, periscope)
+    await periscope.roll_up.run()
+    before = await periscope.present.statuses(story.tenant, [])
+    await consumed(event_log, periscope, group="periscope-ingest-again")
+    await periscope.roll_up.run()
+    assert await periscope.present.statuses(story.tenant, []) == before
+
+
+async def test_subscribers_hear_of_their_own_tenant_only(event_log: EventLog) -> None:
+    await ready(event_log)
+    mine, theirs = new_story(), new_story()
+    hub = Hub(CLOCK, buffer=10, per_tenant=3, remembered=10, linger=timedelta(minutes=1))
+    listening = {
+        story.tenant: await hub.join(story.tenant, wish((), "", (), hidden=frozenset()), nothing)
+        for story in (mine, theirs)
+    }
+    async with event_log.subscribe(ANALYTICS_EVENTS, start="latest") as subscription:
+        for story in (mine, theirs):
+            await publish(event_log, story, told(story))
+        pushed = 0
+        while pushed < 4:
+            pushed += sum(push(hub, record) for record in await subscription.fetch(100, 5))
+    hub.close()
+    for tenant, subscriber in listening.items():
+        events = [ev.Event.FromString(news.change.event) async for news in subscriber]
+        assert {UUID(bytes=event.tenant_id) for event in events} == {tenant}
+        assert [event.type for event in events] == ["stream-lifecycle", "user-connection"]
+
+
+async def nothing() -> list[Change]:
+    """No state to begin with."""
+    return []

@@ -1,0 +1,86 @@
+"""Taking a batch: what is poison, what is only a dependency that is away, and in which order things happen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from frameworks.contracts.framing import frame
+from frameworks.data.periscope.domain import BadFrames, Decoded, Mark, SessionChange, StreamChange
+from frameworks.data.periscope.service.ingest import Arrived, Ingest, Letter
+from frameworks.kit.errors import Unavailable
+
+
+@dataclass
+class Engines:
+    """Sinks that write down what they are asked, in order."""
+
+    poison: frozenset[bytes] = frozenset()
+    well: bool = True
+    done: list[str] = field(default_factory=list)
+    stored: list[bytes] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+
+    async def insert(self, frames: Sequence[bytes]) -> None:
+        """All or nothing."""
+        self.done.append(f"insert {len(frames)}")
+        if self.poison & set(frames):
+            raise BadFrames("There is a bad one.")
+        self.stored += frames
+
+    async def probe(self) -> None:
+        """Whether the engine is well."""
+        if not self.well:
+            raise Unavailable("The table is gone.")
+
+    async def mark(self, dirty: Sequence[Mark]) -> None:
+        """Marks come after facts."""
+        self.done.append("mark")
+
+    async def reduce(self, streams: Sequence[StreamChange], sessions: Sequence[SessionChange]) -> None:
+        """State comes after marks."""
+        self.done.append("reduce")
+
+    async def bury(self, letters: Sequence[Letter]) -> None:
+        """Dead letters come last."""
+        self.done.append("bury")
+        self.letters += letters
+
+
+def record(*frames: bytes, bad: tuple[bytes, ...] = ()) -> Arrived:
+    """A decoded record."""
+    return Arrived(Decoded(frames, bad, (), (), ()), {"tenant_id": "a"}, "t/0/1")
+
+
+FRAMES = [frame(b"%d" % number) for number in range(16)]
+
+
+async def test_facts_come_before_marks_before_state() -> None:
+    engines = Engines()
+    taken = await Ingest(engines, engines, engines).take([record(*FRAMES)])
+    assert engines.done == ["insert 16", "mark", "reduce"]
+    assert (taken.stored, taken.buried) == (16, 0)
+
+
+@pytest.mark.parametrize("poison", [{0}, {15}, {3, 4}, {0, 7, 15}, set(range(16))])
+async def test_bad_frames_are_found_by_halves_and_nothing_else_is_lost(poison: set[int]) -> None:
+    engines = Engines(poison=frozenset(FRAMES[number] for number in poison))
+    taken = await Ingest(engines, engines, engines).take([record(*FRAMES[:9]), record(*FRAMES[9:])])
+    assert sorted(engines.stored) == sorted(set(FRAMES) - engines.poison)
+    assert {letter.frame for letter in engines.letters} == engines.poison
+    assert (taken.stored, taken.buried) == (16 - len(poison), len(poison))
+
+
+async def test_an_engine_that_refuses_everything_is_waited_for() -> None:
+    engines = Engines(poison=frozenset(FRAMES), well=False)
+    with pytest.raises(Unavailable):
+        await Ingest(engines, engines, engines).take([record(*FRAMES)])
+    assert engines.done == ["insert 16"]
+    assert not engines.letters
+
+
+async def test_bytes_that_were_no_event_are_buried_with_where_they_came_from() -> None:
+    engines = Engines()
+    await Ingest(engines, engines, engines).take([record(FRAMES[0], bad=(b"junk",))])
+    (letter,) = engines.letters
+    assert (letter.frame, letter.origin, letter.headers) == (b"junk", "t/0/1", {"tenant_id": "a"})
