@@ -18,6 +18,10 @@ MEMBER = (
     "/nodes",
     "/account",
 )
+FOCUSED = """() => {
+  const element = document.activeElement;
+  return (element?.getAttribute("aria-label") || element?.textContent || "").trim();
+}"""
 SERIOUS = frozenset({"serious", "critical"})
 LOOKS = {"dark": ("dark", 1280), "light": ("light", 1280), "phone": ("dark", 360)}
 
@@ -69,11 +73,7 @@ async def test_everything_on_the_dashboard_can_be_reached_by_keyboard(platform: 
     reached: set[str] = set()
     for _ in range(40):
         await page.keyboard.press("Tab")
-        reached.add(
-            await page.evaluate(
-                "(document.activeElement?.getAttribute('aria-label') || document.activeElement?.textContent || '').trim()"
-            )
-        )
+        reached.add(await page.evaluate(FOCUSED))
     assert {"Dashboard", "Streams", "Developer", "New stream"} <= reached
     await page.keyboard.press("Control+k")
     await expect(page.get_by_role("dialog")).to_be_visible()

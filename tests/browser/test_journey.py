@@ -8,7 +8,11 @@ from playwright.async_api import BrowserContext, Page, expect
 
 from frameworks.kit.clock import random_text
 
-MOVES = "async (video) => { const a = video.currentTime; await new Promise(r => setTimeout(r, 1000)); return video.currentTime - a }"
+MOVES = """async (video) => {
+  const before = video.currentTime;
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  return video.currentTime - before;
+}"""
 PASSWORD = "a long enough password"
 
 
@@ -50,6 +54,16 @@ async def create_stream(page: Page, name: str) -> str:
     return (await key.inner_text()).strip()
 
 
+async def advancing(page: Page) -> None:
+    """Wait until the page's video plays: its frames advance."""
+    video = page.locator("video")
+
+    async def advances() -> bool:
+        return await video.count() > 0 and bool(await video.first.evaluate(MOVES) > 0.5)
+
+    await eventually(advances, within=60, what="frames advance")
+
+
 async def test_a_newcomer_goes_live_is_watched_and_counted(
     platform: Platform,
     page: Page,
@@ -65,17 +79,15 @@ async def test_a_newcomer_goes_live_is_watched_and_counted(
     watch_url = await page.locator("text=/\\/watch\\/[a-z0-9]{16}/").first.inner_text()
     await page.keyboard.press("Escape")
 
+    watching = page.locator("dt", has_text="Watching now").locator("xpath=following-sibling::dd[1]")
+    await advancing(page)
+    await expect(watching).to_have_text("1", timeout=20_000)
+
     viewer = await context.new_page()
     await viewer.goto(watch_url.strip())
-    video = viewer.locator("video")
-    await expect(video).to_be_visible(timeout=30_000)
+    await advancing(viewer)
+    await expect(watching).to_have_text("2", timeout=20_000)
 
-    async def advances() -> bool:
-        return bool(await video.evaluate(MOVES) > 0.5)
-
-    await eventually(advances, within=40, what="frames advance")
-    count = page.locator("dt", has_text="Watching now").locator("xpath=following-sibling::dd[1]")
-    await expect(count).to_have_text("1", timeout=20_000)
     chart = page.locator("canvas").first
     before = await chart.screenshot()
 
@@ -84,7 +96,8 @@ async def test_a_newcomer_goes_live_is_watched_and_counted(
 
     await eventually(moved, within=20, every=1.0, what="the chart moves")
     await viewer.close()
-    await expect(count).to_have_text("0", timeout=30_000)
+    await page.get_by_role("link", name="Dashboard", exact=True).click()
+    await expect(watching).to_have_text("0", timeout=30_000)
 
 
 async def test_a_stream_that_goes_live_later_starts_by_itself(
@@ -100,12 +113,7 @@ async def test_a_stream_that_goes_live_later_starts_by_itself(
     await page.goto(f"{platform.url('front')}/watch/{made['playbackId']}")
     await expect(page.get_by_text("offline", exact=False).first).to_be_visible()
     await encoders(f"{platform.rtmp_url}/{made['streamKey']}")
-    video = page.locator("video")
-
-    async def advances() -> bool:
-        return await video.count() > 0 and bool(await video.first.evaluate(MOVES) > 0.5)
-
-    await eventually(advances, within=60, what="the player starts by itself")
+    await advancing(page)
 
 
 async def test_a_wrong_password_is_said_and_a_right_one_enters(platform: Platform, page: Page) -> None:
