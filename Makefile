@@ -38,6 +38,7 @@ lint: $(VENV)/.installed
 	@lint-imports
 	@$(BIN)/python -m tools.lint
 	@$(BIN)/python tools/protos.py --check
+	@$(BIN)/python tools/settings_docs.py --check
 	@codespell README.md CHANGELOG.md CONTRIBUTING.md docs src proto tests tools bench --skip '*/static/*,*/pb/*,*.json'
 
 types: $(VENV)/.installed

@@ -10,6 +10,7 @@ from frameworks.contracts.pb import quartermaster_v1_pb2 as quartermaster
 from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
 from frameworks.contracts.pb.quartermaster_v1_pb2_grpc import QuartermasterServiceStub
 from frameworks.kit import config, log
+from frameworks.kit.clock import SystemClock, micros
 from frameworks.kit.host import HostSettings, ProcessHost
 
 if TYPE_CHECKING:
@@ -39,8 +40,12 @@ async def ensure(*, demo: bool) -> dict[str, str]:
 
 
 def _wants_token(token_file: Path) -> bool:
-    enrolled = any((token_file.parent / "helmsman").glob("*/certificate.json"))
-    return not enrolled and not token_file.exists()
+    """Whether no node of this machine has a certificate that is still good, nor a token to get one with."""
+    now = micros(SystemClock().now())
+    kept = (
+        json.loads(path.read_text()) for path in (token_file.parent / "helmsman").glob("*/certificate.json")
+    )
+    return not token_file.exists() and not any(certificate["expires_at"] > now for certificate in kept)
 
 
 def _write_token(path: Path, token: str) -> None:

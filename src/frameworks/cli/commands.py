@@ -87,11 +87,17 @@ def modules() -> None:
     table = Table("Module", "Plane", "Charter")
     for name, place in assembly.MODULES.items():
         package = place.rpartition(".module:")[0]
-        charter = (import_module(package).__doc__ or "").strip().splitlines()[0]
-        table.add_row(name, place.split(".")[1], charter.partition(": ")[2] or charter)
+        table.add_row(name, place.split(".")[1], _charter(import_module(package).__doc__ or ""))
     Console().print(table)
     for target, names in assembly.TARGETS.items():
         Console().print(f"[bold]{target}[/]: {', '.join(names)}")
+
+
+def _charter(text: str) -> str:
+    """The first sentence of a service's docstring, without its name."""
+    sentence = " ".join(text.split()).partition(". ")[0].rstrip(".")
+    named, colon, rest = sentence.partition(": ")
+    return rest if colon and " " not in named else sentence
 
 
 @app.command()

@@ -61,17 +61,23 @@ class Layout:
     def of(cls, data: Path, *, offset: int = 0, listen: str = "127.0.0.1", demo: bool = True) -> "Layout":
         """The layout for a data directory; every port is shifted by `offset`."""
         ports = {name: port + offset for name, port in (PUBLIC_PORTS | LOOPBACK_PORTS).items()}
-        host = "127.0.0.1" if listen in ("127.0.0.1", "0.0.0.0", "::") else listen
+        host = _reachable(listen)
         return cls(data.resolve(), offset, listen, host, demo, ports)
 
     def url(self, name: str) -> str:
-        """The HTTP URL of one of our listeners."""
-        return f"http://{self.host}:{self.ports[name]}"
+        """The URL of one of our HTTP listeners; HTTPS where its certificate is set."""
+        prefix = {"front": "CONSOLE_", "media": "MIST_"}.get(name, "")
+        scheme = "https" if prefix and os.environ.get(f"{prefix}TLS_CERTIFICATE") else "http"
+        return f"{scheme}://{self._authority(name)}"
+
+    def _authority(self, name: str) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.ports[name]}"
 
     @property
     def rtmp_url(self) -> str:
         """Where encoders push."""
-        return f"rtmp://{self.host}:{self.ports['rtmp']}/live"
+        return f"rtmp://{self._authority('rtmp')}/live"
 
     def environment(self, *, database: str, eventlog: str, analytics: str) -> dict[str, str]:
         """The settings of every process of the platform; what is set outside wins."""
@@ -84,6 +90,8 @@ class Layout:
             "FRAMEWORKS_CLUSTER": "default",
             "BRIDGE_PORT": str(self.ports["bridge"]),
             "BRIDGE_RTMP_PORT": str(self.ports["rtmp"]),
+            "BRIDGE_EDGE_DOMAIN": self.host,
+            "BRIDGE_FOGHORN_ADDRESS": self._authority("foghorn"),
             "FOGHORN_PORT": str(self.ports["foghorn"]),
             "HELMSMAN_PORT": str(self.ports["helmsman"]),
             "HELMSMAN_MIST_API": f"http://{loopback}:{self.ports['mist_api']}",
@@ -160,6 +168,18 @@ class Layout:
                         f"Port {port} ({name}) on {address} can not be used: {error.strerror}. "
                         "Stop what listens there, or shift all ports: frameworks up --port-offset 1000."
                     ) from error
+
+
+def _reachable(listen: str) -> str:
+    """The address people use for a listener; of one on every interface, that of the interface which leads out."""
+    if listen not in ("0.0.0.0", "::"):
+        return listen
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # chooses an interface; nothing is sent
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def saved_ports(data: Path) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """`frameworks run`: one process, some modules."""
 
 import gc
+from collections.abc import Mapping
 
 import uvloop
 
@@ -15,8 +16,18 @@ def run_modules(targets: tuple[str, ...]) -> None:
     log.setup()
     modules = chosen(targets)
     env = config.environment()
+    _refuse_unknown({HostSettings, *(kind for module in modules for kind in module.settings)}, env)
     host = ProcessHost(env, rules=RPC)
     uvloop.run(serve(modules, host, on_ready=gc.freeze))
+
+
+def _refuse_unknown(kinds: set[type], env: Mapping[str, str]) -> None:
+    """A misspelt setting is an error, because ignoring it would be a surprise later."""
+    unknown = config.unknown(kinds, env)
+    if unknown:
+        raise config.BadSetting(
+            f"Not a setting: {', '.join(unknown)}. `frameworks config docs` lists them all."
+        )
 
 
 def all_settings() -> list[type]:

@@ -90,7 +90,7 @@ class EventDelivery:
             for refused in ack.refused:
                 self._refuse(sent.stored[refused.index], refused)
             metrics.ACKNOWLEDGED.labels(self._service).inc(ack.accepted)
-            self._wal.acknowledge(sent.position)
+            await self._wal.acknowledge(sent.position)
             acknowledged.set()
 
     def _credential(self) -> tuple[tuple[str, str], ...] | None:

@@ -5,6 +5,8 @@ from enum import Enum
 
 ANALYTICS_EVENTS = "analytics_events"
 DEAD_LETTERS = "dead_letters"
+OWNERS = {ANALYTICS_EVENTS: "decklog", DEAD_LETTERS: "periscope"}
+"""Topic → the one service that writes it."""
 PARTITIONS = 8
 """Partitions of `analytics_events`; a stream's (or node's) events always share one."""
 

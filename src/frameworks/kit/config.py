@@ -78,6 +78,29 @@ def _parse(kind: Any, text: str) -> Any:
     raise TypeError(f"no reader for settings of type {kind!r}")
 
 
+def _text(value: Any) -> str:
+    """A value as a variable would have to say it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return ",".join(_text(part) for part in value)
+    if isinstance(value, Enum):
+        return str(value.value)
+    return _duration_text(value) if isinstance(value, timedelta) else str(value)
+
+
+def _duration_text(value: timedelta) -> str:
+    """The duration in the largest unit that says it without a fraction."""
+    milliseconds = round(value / timedelta(milliseconds=1))
+    for unit in ("d", "h", "m", "s"):
+        size = round(_UNITS[unit] * 1000)
+        if milliseconds and milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
+
+
 def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
     """The process environment over the TOML file that `FRAMEWORKS_CONFIG` names, as text values."""
     values = dict(os.environ if env is None else env)
@@ -88,7 +111,7 @@ def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
         table = tomllib.loads(Path(path).read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise BadSetting(f"FRAMEWORKS_CONFIG: can not read {path}: {error}") from error
-    return {key.upper(): str(value) for key, value in table.items()} | values
+    return {key.upper(): _text(value) for key, value in table.items()} | values
 
 
 def load(settings: type[T], env: Mapping[str, str]) -> T:
@@ -140,6 +163,6 @@ def document(settings: type) -> list[tuple[str, str, str]]:
             meanings[statement.target.id] = inspect.cleandoc(str(following.value.value))
     rows = []
     for field in dataclasses.fields(settings):
-        default = "required" if field.default is dataclasses.MISSING else str(field.default)
+        default = "required" if field.default is dataclasses.MISSING else _text(field.default)
         rows.append((settings.PREFIX + field.name.upper(), default, meanings.get(field.name, "")))  # type: ignore[attr-defined]
     return rows

@@ -47,6 +47,20 @@ def setup(level: str = "INFO", *, stream: TextIO | None = None, pretty: bool = F
         logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
         cache_logger_on_first_use=True,
     )
+    root = logging.getLogger()
+    for handler in [found for found in root.handlers if isinstance(found, _Libraries)]:
+        root.removeHandler(handler)
+    root.addHandler(_Libraries(logging.WARNING))
+
+
+class _Libraries(logging.Handler):
+    """What libraries log, as lines of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        facts = {"exc_info": record.exc_info} if record.exc_info else {}
+        logger = get("library", library=record.name)
+        logger.log(record.levelno, "library.reported", message=record.getMessage(), **facts)
 
 
 def get(service: str, **facts: Any) -> Any:

@@ -56,8 +56,11 @@ class Host(Protocol):
     def verifier(self) -> "Verifier":
         """Checks any credential of the platform, caching verified ones until they expire."""
 
-    def peer(self, stub: "Callable[[grpc.aio.Channel], Stub]", *, service: str) -> Stub:
-        """A generated gRPC stub, calling as `service`: in process if the peer runs here, else by network."""
+    def peer(self, stub: "Callable[[grpc.aio.Channel], Stub]", *, service: str | None) -> Stub:
+        """A generated gRPC stub, calling as `service`: in process if the peer runs here, else by network.
+
+        None is for callers that bring a credential of their own with each call, as nodes do.
+        """
 
     def serve_rpc(self, descriptor: Any, servicer: object, *, service: str) -> None:
         """Offer a protobuf service (its ServiceDescriptor) under the permission table."""

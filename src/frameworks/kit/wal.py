@@ -13,17 +13,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frameworks.kit.errors import Limited
+from frameworks.kit.errors import Refusal, Unavailable
 from frameworks.kit.files import Disk, Files
 
 _HEADER = struct.Struct("<II")
 MAX_RECORD = 1 << 20
 
 
-class LogFull(Limited):
+class LogFull(Unavailable):
     """The log holds as much as it may; its reader has been away too long."""
 
     code = "wal.full"
+
+
+class RecordTooLarge(Refusal):
+    """One record over MAX_RECORD: sending it again will not help."""
+
+    code = "wal.record_too_large"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,9 +79,12 @@ class WriteAheadLog:
         )
 
     async def append(self, payloads: Sequence[bytes]) -> None:
-        """Make `payloads` durable, in order; concurrent appends share one fsync. Raises LogFull, DiskRefused."""
+        """Make `payloads` durable, in order; concurrent appends share one fsync.
+
+        Raises LogFull and DiskRefused (later it may work), RecordTooLarge (it never will).
+        """
         if any(len(payload) > MAX_RECORD for payload in payloads):
-            raise LogFull("A record is larger than the write-ahead log takes.", limit=MAX_RECORD)
+            raise RecordTooLarge("A record is larger than the write-ahead log takes.", limit=MAX_RECORD)
         frames = b"".join(_HEADER.pack(len(p), zlib.crc32(p)) + p for p in payloads)
         entry = _Append(frames, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
@@ -85,20 +94,29 @@ class WriteAheadLog:
         await entry.done
 
     async def _write_waiting(self) -> None:
+        """Write what waits. A cancelled writer finishes first: the others' records are in the same write."""
         entries = list(self._waiting)
         self._waiting.clear()
         content = b"".join(entry.frames for entry in entries)
-        try:
-            if self.bytes_pending + len(content) > self._max_bytes:
-                raise LogFull("The write-ahead log is full: its reader has been away too long.")
-            number = self._current_segment()
-            await asyncio.to_thread(self._files.append, self._path(number), content)
-        except BaseException as error:
-            _tell(entries, error)
-            raise
-        self._sizes[number] = self._sizes.get(number, 0) + len(content)
-        _tell(entries, None)
-        self.arrived.set()
+        if self.bytes_pending + len(content) > self._max_bytes:
+            _tell(entries, LogFull("The write-ahead log is full: its reader has been away too long."))
+            return
+        number = self._current_segment()
+        path = self._path(number)
+        writing = asyncio.ensure_future(asyncio.to_thread(self._files.append, path, content))
+        cancelled: asyncio.CancelledError | None = None
+        while not writing.done():
+            try:
+                await asyncio.wait({writing})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        failure = writing.exception()
+        if failure is None:
+            self._sizes[number] = self._sizes.get(number, 0) + len(content)
+            self.arrived.set()
+        _tell(entries, failure)
+        if cancelled is not None:
+            raise cancelled
 
     def pending(self, *, max_records: int, max_bytes: int = 1 << 20) -> list[tuple[Position, bytes]]:
         """The oldest unacknowledged records with the position that acknowledges each."""
@@ -111,14 +129,13 @@ class WriteAheadLog:
             room -= len(payload)
         return found
 
-    def acknowledge(self, position: Position) -> None:
-        """Everything up to and including `position` is durable elsewhere; forget it."""
+    async def acknowledge(self, position: Position) -> None:
+        """Everything up to and including `position` is durable elsewhere; forget it. Raises DiskRefused."""
         if position <= self._acknowledged:
             return
+        cursor = f"{position.segment} {position.offset}".encode()
+        await asyncio.to_thread(self._files.replace, self._directory / "acknowledged", cursor)
         self._acknowledged = position
-        self._files.replace(
-            self._directory / "acknowledged", f"{position.segment} {position.offset}".encode()
-        )
         self._drop_acknowledged()
 
     def quarantine(self, payload: bytes, *, limit: int = 16 << 20) -> None:
@@ -175,15 +192,13 @@ class WriteAheadLog:
         return sound
 
 
-def _tell(entries: Sequence[_Append], error: BaseException | None) -> None:
-    """Every waiter of one write learns how it ended; a cancelled writer's waiters must not hang."""
+def _tell(entries: Sequence[_Append], failure: BaseException | None) -> None:
+    """Every waiter of one write learns how it ended."""
     for entry in entries:
         if entry.done.done():
             continue
-        if error is None:
+        if failure is None:
             entry.done.set_result(None)
-        elif isinstance(error, Exception):
-            entry.done.set_exception(error)
-            entry.done.exception()
         else:
-            entry.done.cancel()
+            entry.done.set_exception(failure)
+            entry.done.exception()  # a waiter that was cancelled never looks

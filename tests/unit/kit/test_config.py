@@ -124,4 +124,10 @@ def test_a_file_that_can_not_be_read_is_an_error(tmp_path: Path) -> None:
 def test_every_field_is_documented_by_the_text_under_it() -> None:
     rows = {name: (default, meaning) for name, default, meaning in document(Settings)}
     assert rows["PURSER_KEY"] == ("required", "What to sign with.")
-    assert rows["PURSER_GRACE"] == ("0:05:00", "How long usage may be late.")
+    assert rows["PURSER_GRACE"] == ("5m", "How long usage may be late.")
+
+
+def test_a_documented_default_is_what_a_variable_may_say() -> None:
+    for name, default, _ in document(Settings):
+        if default not in ("required", ""):
+            load(Settings, {"PURSER_KEY": "k", name: default})

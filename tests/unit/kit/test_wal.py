@@ -33,7 +33,7 @@ async def test_records_are_read_oldest_first_and_forgotten_on_acknowledgement(tm
     for n in range(20):
         await log.append([b"record %d" % n])
     middle = log.pending(max_records=12)[-1][0]
-    log.acknowledge(middle)
+    await log.acknowledge(middle)
     expected = [b"record %d" % n for n in range(12, 20)]
     assert payloads(log) == expected
     assert payloads(WriteAheadLog(tmp_path, segment_bytes=64)) == expected
@@ -43,7 +43,7 @@ async def test_acknowledged_segments_leave_the_disk(tmp_path: Path) -> None:
     log = WriteAheadLog(tmp_path, segment_bytes=32)
     for _ in range(10):
         await log.append([bytes(32)])
-    log.acknowledge(log.pending(max_records=100)[-1][0])
+    await log.acknowledge(log.pending(max_records=100)[-1][0])
     assert len(list(tmp_path.glob("*.wal"))) <= 1
     assert log.bytes_pending == 0
 

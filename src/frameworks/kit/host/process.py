@@ -125,9 +125,10 @@ class ProcessHost:
         """Checks any credential of the platform, caching verified ones until they expire."""
         return self._verifier
 
-    def peer(self, stub: Callable[[grpc.aio.Channel], Stub], *, service: str) -> Stub:
-        """A generated gRPC stub, calling as `service`; in process when the peer runs here."""
-        channel = Channel(self._transport, self.identity(service), clock=self.clock)
+    def peer(self, stub: Callable[[grpc.aio.Channel], Stub], *, service: str | None) -> Stub:
+        """A generated gRPC stub, calling as `service` or as nobody; in process when the peer runs here."""
+        identity = self.identity(service) if service is not None else None
+        channel = Channel(self._transport, identity, clock=self.clock)
         return stub(cast(grpc.aio.Channel, channel))
 
     def serve_rpc(self, descriptor: Any, servicer: object, *, service: str) -> None:

@@ -18,7 +18,7 @@ class HostSettings:
     """What every process of the platform reads."""
 
     PREFIX: ClassVar[str] = "FRAMEWORKS_"
-    FAMILIES: ClassVar[tuple[str, ...]] = ("PEER_",)
+    FAMILIES: ClassVar[tuple[str, ...]] = ("PEER_", "POSTGRES_BIN", "NATS_BIN", "DEMO_URL")
 
     data_dir: Path = Path(".frameworks")
     """Where this installation keeps its keys, sockets and embedded engines."""

@@ -12,6 +12,7 @@ from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
 from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceStub
 from frameworks.contracts.pb.foghorn_v1_pb2_grpc import FoghornServiceStub
 from frameworks.contracts.pb.quartermaster_v1_pb2_grpc import QuartermasterServiceStub
+from frameworks.kit import http
 from frameworks.kit.identity import NodeIdentity
 from frameworks.kit.module import Host, Module
 from frameworks.kit.wal import WriteAheadLog
@@ -134,18 +135,19 @@ async def start(host: Host) -> AsyncIterator[None]:
     files = NodeFiles(
         host.data_dir / "helmsman" / settings.node_id, token_file=settings.enrollment_token_file
     )
-    registry = Quartermaster(host.peer(QuartermasterServiceStub, service="helmsman"), settings)
+    registry = Quartermaster(host.peer(QuartermasterServiceStub, service=None), settings)
     enrolment = Enrolment(registry, files, host.clock, settings.node_id)
     secret = files.secret("trigger").hex()[:32]
     mist = MistApi(settings.mist_api, files.secret("metrics").hex()[:32], settings.public_url)
     door = _Closed()
-    host.serve_http(door, service="helmsman", port=settings.port, address="127.0.0.1")
+    policy = http.Policy(service="helmsman", access_log=False)
+    host.serve_http(http.protect(door, policy), service="helmsman", port=settings.port, address="127.0.0.1")
 
     async def live() -> None:
         identity, certificate = await enrolment.wait()
         wal = WriteAheadLog(files.directory / "wal", max_bytes=settings.wal_bytes)
         delivery = EventDelivery(
-            "helmsman", wal, host.peer(DecklogServiceStub, service="helmsman"), host.clock, identity
+            "helmsman", wal, host.peer(DecklogServiceStub, service=None), host.clock, identity
         )
         node = _node(host, settings, files, mist, identity, certificate, delivery)
         node.recall()
@@ -173,8 +175,8 @@ def _node(
     recorder = EventRecorder(
         delivery, node=settings.node_id, cluster=certificate.cluster_id, region=settings.region
     )
-    commodore = Commodore(host.peer(CommodoreServiceStub, service="helmsman"), identity)
-    link = FoghornLink(host.peer(FoghornServiceStub, service="helmsman"), identity, host.clock)
+    commodore = Commodore(host.peer(CommodoreServiceStub, service=None), identity)
+    link = FoghornLink(host.peer(FoghornServiceStub, service=None), identity, host.clock)
     geo = host.geo()
     publishing = Publishing(commodore, recorder, link, geo, host.clock)
     viewing = Viewing(

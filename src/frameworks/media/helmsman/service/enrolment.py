@@ -9,18 +9,18 @@ from frameworks.kit.clock import Clock, micros
 from frameworks.kit.errors import Refusal, Unavailable
 from frameworks.kit.identity import Key, NodeIdentity, key_from_text, key_text, new_key, public_jwk
 
-RENEW_BELOW_US = 12 * 3600 * 1_000_000
 RETRY_SECONDS = 0.2
 REFUSED_SECONDS = 5.0
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """What the node was enrolled as. `expires_at` in microseconds since the epoch."""
+    """What the node was enrolled as. Instants in microseconds since the epoch."""
 
     certificate: str
     expires_at: int
     cluster_id: str
     owner_tenant_id: str
+    kept_since: int = 0
 
 
 class Registry(Protocol):
@@ -73,9 +73,9 @@ class Enrolment:
         return self.node, kept
 
     async def renew(self) -> None:
-        """Get a fresh certificate when the one in use nears its end. Raises Refusal, Unavailable."""
+        """Get a fresh certificate at half of its life. Raises Refusal, Unavailable."""
         kept, node = self._kept(), self.node
-        if kept is None or node is None or kept.expires_at - micros(self._clock.now()) > RENEW_BELOW_US:
+        if kept is None or node is None or self._now() < (kept.kept_since + kept.expires_at) // 2:
             return
         node.certificate = self._keep(await self._registry.renew(node)).certificate
 
@@ -94,14 +94,18 @@ class Enrolment:
         self._log.info("node.enrolled", node_id=self._node_id, cluster_id=kept.cluster_id)
         return kept
 
+    def _now(self) -> int:
+        return micros(self._clock.now())
+
     def _keep(self, certificate: Certificate) -> Certificate:
+        certificate = msgspec.structs.replace(certificate, kept_since=self._now())
         self._files.write("certificate.json", msgspec.json.encode(certificate).decode())
         return certificate
 
     def _kept(self) -> Certificate | None:
         text = self._files.read("certificate.json")
         kept = msgspec.json.decode(text, type=Certificate) if text else None
-        return kept if kept and kept.expires_at > micros(self._clock.now()) else None
+        return kept if kept and kept.expires_at > self._now() else None
 
     def _own_key(self) -> Key:
         text = self._files.read("node.pem")
