@@ -67,6 +67,23 @@ async def eventually(
         pytest.fail(f"{what or check} did not come true within {within:g} s; last answer: {last!r}")
 
 
+CREATE_STREAM = """
+    mutation($input: CreateStreamInput!) {
+      createStream(input: $input) { ... on Stream { id streamId streamKey playbackId } }
+    }
+"""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream as its owner sees it."""
+
+    id: str
+    stream_id: str
+    key: str
+    playback_id: str
+
+
 @dataclass
 class Tenant:
     """One tenant: its owner, an API token with every scope, and a way to call GraphQL as it."""
@@ -86,6 +103,11 @@ class Tenant:
         data: dict[str, Any] = answer["data"]
         return data
 
+    async def stream(self, name: str = "A stream") -> Stream:
+        """Make a stream."""
+        made = (await self.graphql(CREATE_STREAM, input={"name": name}))["createStream"]
+        return Stream(made["id"], made["streamId"], made["streamKey"], made["playbackId"])
+
     async def post(self, query: str, **variables: Any) -> dict[str, Any]:
         """Run a document; the whole answer."""
         async with httpx.AsyncClient(timeout=15.0) as client:
@@ -104,9 +126,10 @@ class Platform:
 
     data: Path
     offset: int
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | None"
     facts: dict[str, str]
     env: dict[str, str] = field(default_factory=dict)
+    demo: bool = True
     _host: ProcessHost | None = None
 
     def port(self, name: str) -> int:
@@ -178,7 +201,7 @@ class Platform:
 
     def stop(self) -> None:
         """Stop it as Ctrl-C does."""
-        if self.process.poll() is None:
+        if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
                 self.process.wait(60)
@@ -186,43 +209,40 @@ class Platform:
                 self.process.kill()
                 raise
 
+    def start(self) -> None:
+        """Run `frameworks up` on the data directory and wait for its table."""
+        arguments = ["up", "--data-dir", str(self.data), "--port-offset", str(self.offset)]
+        output = self.data.parent / f"{self.data.name}.out"
+        with output.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "frameworks", *arguments, *([] if self.demo else ["--no-demo"])],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=os.environ | self.env,
+                start_new_session=True,
+            )
+        self._wait_for_table(self.process, output)
+        facts = self.data / "demo.json"
+        self.facts = json.loads(facts.read_text()) if facts.exists() else {}
+
+    def _wait_for_table(self, process: "subprocess.Popen[bytes]", output: Path) -> None:
+        deadline = time.monotonic() + START_WITHIN
+        while b"FrameWorks is up" not in output.read_bytes():
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(
+                    f"the platform did not start:\n{output.read_text(errors='replace')[-4000:]}"
+                )
+            time.sleep(0.2)
+
 
 def start_platform(
     data: Path, *, offset: int | None = None, demo: bool = True, env: dict[str, str] | None = None
 ) -> Platform:
     """Run `frameworks up` and wait for its table."""
-    offset = free_offset() if offset is None else offset
-    arguments = [
-        "up",
-        "--data-dir",
-        str(data),
-        "--port-offset",
-        str(offset),
-        *([] if demo else ["--no-demo"]),
-    ]
-    output = data.parent / f"{data.name}.out"
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "frameworks", *arguments],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=os.environ | (env or {}),
-            start_new_session=True,
-        )
-    platform = Platform(data, offset, process, {})
-    _wait_for_table(platform, output)
-    facts = data / "demo.json"
-    platform.facts = json.loads(facts.read_text()) if facts.exists() else {}
+    platform = Platform(data, free_offset() if offset is None else offset, None, {}, env or {}, demo)
+    platform.start()
     return platform
-
-
-def _wait_for_table(platform: Platform, output: Path) -> None:
-    deadline = time.monotonic() + START_WITHIN
-    while b"FrameWorks is up" not in output.read_bytes():
-        if platform.process.poll() is not None or time.monotonic() > deadline:
-            platform.stop()
-            raise RuntimeError(f"the platform did not start:\n{output.read_text(errors='replace')[-4000:]}")
-        time.sleep(0.2)
 
 
 @pytest.fixture(scope="session")
@@ -258,13 +278,28 @@ class Encoder:
         return (await self.process.stderr.read()).decode(errors="replace")
 
 
-async def push(url: str, *, seconds: float = 120.0, gop: int = 60, extra: tuple[str, ...] = ()) -> Encoder:
-    """Push 640x360 at 30 fps with ffmpeg: cheap enough to run several."""
+PERSISTENT = (
+    *("-map", "0:v", "-map", "1:a", "-flags", "+global_header", "-f", "fifo", "-fifo_format", "flv"),
+    *("-drop_pkts_on_overflow", "1", "-attempt_recovery", "1", "-recover_any_error", "1"),
+    *("-recovery_wait_time", "0.5"),
+)
+"""How ffmpeg is told to come back whenever its connection breaks."""
+
+
+async def push(
+    url: str,
+    *,
+    seconds: float = 120.0,
+    gop: int = 60,
+    extra: tuple[str, ...] = (),
+    persistent: bool = False,
+) -> Encoder:
+    """Push 640x360 at 30 fps with ffmpeg: cheap enough to run several; `persistent` comes back after a drop."""
     arguments = (
         *("-hide_banner", "-loglevel", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30"),
         *("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", str(seconds)),
         *("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", str(gop), "-b:v", "600k"),
-        *("-c:a", "aac", "-b:a", "96k", *extra, "-f", "flv", url),
+        *("-c:a", "aac", "-b:a", "96k", *extra, *(PERSISTENT if persistent else ("-f", "flv")), url),
     )
     process = await asyncio.create_subprocess_exec(
         "ffmpeg", *arguments, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE

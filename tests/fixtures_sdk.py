@@ -35,9 +35,10 @@ INSTANTS = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}
 
 @dataclass(frozen=True)
 class SdkOperation:
-    """One operation as the SDK sends it."""
+    """One operation as the SDK sends it; `method` is what its clients call it."""
 
     name: str
+    method: str
     text: str
     document: DocumentNode
     model: Any
@@ -112,7 +113,7 @@ def sdk_operations() -> dict[str, SdkOperation]:
     for name, (method, text) in _texts().items():
         result = typing.get_type_hints(getattr(methods, method))["return"]
         document = parse(text)
-        operation = SdkOperation(name, text, document, result)
+        operation = SdkOperation(name, method, text, document, result)
         model = typing.get_args(result)[0] if operation.kind == "subscription" else result
-        found[name] = SdkOperation(name, text, document, model)
+        found[name] = SdkOperation(name, method, text, document, model)
     return found

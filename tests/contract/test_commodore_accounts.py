@@ -308,6 +308,12 @@ async def test_a_deleted_account_is_gone_and_its_address_free(control: ControlPl
     assert again
 
 
+async def test_an_operators_account_is_not_deleted_by_accident(control: ControlPlane) -> None:
+    operator = await control.member(operator=True)
+    with pytest.raises(Forbidden):
+        await operator.caller.commodore.DeleteAccount(pb.DeleteAccountRequest(password=PASSWORD))
+
+
 async def test_only_the_command_line_may_ensure_users(control: ControlPlane) -> None:
     request = pb.EnsureUserRequest(email=_address(), password=PASSWORD)
     for caller in (control.public(), control.service("bridge"), (await control.member()).caller):

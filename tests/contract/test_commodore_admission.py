@@ -9,7 +9,7 @@ from fixtures_control import ControlPlane, Member, Node
 from frameworks.contracts.pb import commodore_v1_pb2 as pb
 from frameworks.contracts.pb import purser_v1_pb2 as purser_pb
 from frameworks.contracts.pb import quartermaster_v1_pb2 as quartermaster_pb
-from frameworks.kit.errors import Forbidden, NotFound, Refusal
+from frameworks.kit.errors import NotFound, Refusal
 
 _numbers = itertools.count()
 
@@ -250,7 +250,7 @@ async def test_a_key_is_of_no_use_on_another_tenants_cluster(control: ControlPla
     assert admission.internal_name == ""
     assert admission.attribution == ""
     request = pb.ResolvePlaybackRequest(playback_id=stream.playback_id)
-    with pytest.raises(Forbidden):
+    with pytest.raises(NotFound):
         await edge.caller.commodore.ResolvePlayback(request)
     own = await _stream(stranger)
     assert (await Encoder(edge, own.stream_key).connect()).admitted

@@ -238,9 +238,10 @@ async def test_a_node_id_belongs_to_its_first_owner(control: ControlPlane) -> No
 )
 async def test_a_malformed_enrolment_is_refused(control: ControlPlane, field: str, value: str) -> None:
     token = (await _edge(await control.member())).token.token
-    fields = {"token": token, "node_id": "n-1", "public_key": _public_key()} | {field: value}
+    request = _enroll(token)
+    setattr(request, field, value)
     with pytest.raises(Refusal):
-        await control.public().quartermaster.EnrollNode(pb.EnrollNodeRequest(**fields))
+        await control.public().quartermaster.EnrollNode(request)
 
 
 async def test_a_node_renews_its_certificate(control: ControlPlane) -> None:
@@ -317,9 +318,11 @@ async def test_a_node_reports_only_what_it_runs(control: ControlPlane) -> None:
     node = await control.node()
     mine = pb.ServiceInstance(id=f"{node.id}/mist", service="mist", cluster_id="default", node_id=node.id)
     await node.caller.quartermaster.ReportInstances(pb.ReportInstancesRequest(instances=[mine]))
-    for change in ({"node_id": "other"}, {"cluster_id": "other"}, {"id": "commodore-1"}):
-        fields = {"id": mine.id, "service": "mist", "cluster_id": "default", "node_id": node.id} | change
-        request = pb.ReportInstancesRequest(instances=[pb.ServiceInstance(**fields)])
+    for field in ("node_id", "cluster_id", "id"):
+        forged = pb.ServiceInstance()
+        forged.CopyFrom(mine)
+        setattr(forged, field, "other")
+        request = pb.ReportInstancesRequest(instances=[forged])
         with pytest.raises(Forbidden):
             await node.caller.quartermaster.ReportInstances(request)
 

@@ -1,23 +1,48 @@
 """The main path on real input: an encoder, a viewer, numbers that move."""
 
-from fixtures_platform import Platform, Tenant, eventually
+from collections.abc import Awaitable, Callable
 
-CREATE = "mutation($input: CreateStreamInput!) { createStream(input: $input) { ... on Stream { id streamId name streamKey playbackId } } }"
+from fixtures_platform import Encoder, Platform, Tenant, eventually
+from flow_processes import everywhere
+from flow_viewer import Viewer
+
+Encoders = Callable[..., Awaitable[Encoder]]
+METRICS = (
+    "query($id: ID!) { stream(id: $id) { metrics { status currentViewers downloadedBytes primaryWidth } } }"
+)
+
+pytestmark = everywhere
 
 
-async def test_the_demo_stream_can_be_watched(platform: Platform) -> None:
-    answer = await platform.live(platform.facts["playback_id"])
+async def test_a_stream_is_live_while_it_is_pushed(
+    platform: Platform, tenant: Tenant, encoders: Encoders
+) -> None:
+    stream = await tenant.stream("My stream")
+    assert (await platform.play(stream.playback_id))["state"] == "offline"
+    encoder = await encoders(f"{platform.rtmp_url}/{stream.key}")
+    answer = await platform.live(stream.playback_id)
     assert answer["primary"]["url"].startswith(platform.url("media"))
-
-
-async def test_a_stream_is_live_while_it_is_pushed(platform: Platform, tenant: Tenant, encoders) -> None:  # type: ignore[no-untyped-def]
-    made = (await tenant.graphql(CREATE, input={"name": "My stream"}))["createStream"]
-    assert (await platform.play(made["playbackId"]))["state"] == "offline"
-    encoder = await encoders(f"{platform.rtmp_url}/{made['streamKey']}")
-    await platform.live(made["playbackId"])
     await encoder.stop()
 
     async def offline() -> bool:
-        return (await platform.play(made["playbackId"]))["state"] == "offline"
+        return bool((await platform.play(stream.playback_id))["state"] == "offline")
 
     await eventually(offline, what="offline")
+
+
+async def test_a_viewer_is_a_number_on_the_streams_page(
+    platform: Platform, tenant: Tenant, encoders: Encoders
+) -> None:
+    stream = await tenant.stream()
+    await encoders(f"{platform.rtmp_url}/{stream.key}")
+    await platform.live(stream.playback_id)
+
+    async def watched() -> bool:
+        metrics = (await tenant.graphql(METRICS, id=stream.id))["stream"]["metrics"]
+        return bool(
+            (metrics["status"], metrics["currentViewers"], metrics["primaryWidth"]) == ("LIVE", 1, 640)
+        )
+
+    async with Viewer(platform, stream.playback_id) as viewer:
+        await viewer.progress()
+        await eventually(watched, what="one viewer")

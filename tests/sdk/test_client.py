@@ -14,6 +14,7 @@ from livepeer_frameworks.errors import (
     ResultError,
     SchemaMismatchError,
 )
+from livepeer_frameworks.graphql import MediaViewerProtocol
 from livepeer_frameworks.results import expect_result
 
 from frameworks.contracts.pb import foghorn_v1_pb2 as foghorn
@@ -77,6 +78,12 @@ async def test_players_are_told_that_a_stream_is_starting(make_bridge: BridgeFac
         with pytest.raises(GraphQLError) as raised:
             await fw.resolve_viewer_endpoint(content_id="abc")
     assert "STREAM_STARTING" in repr(vars(raised.value))
+
+
+async def test_an_enum_in_a_variable_is_read(make_bridge: BridgeFactory) -> None:
+    async with client(make_bridge(), None) as fw:
+        found = await fw.resolve_viewer_endpoint(content_id="abc", protocol=MediaViewerProtocol.HLS)
+    assert found.resolve_viewer_endpoint.primary.protocol == "hls"
 
 
 async def test_an_operation_we_do_not_answer_is_a_schema_mismatch(make_bridge: BridgeFactory) -> None:

@@ -19,6 +19,9 @@ from frameworks.control.bridge.api import access
 from frameworks.control.bridge.api.schema import read_sdl
 from frameworks.control.bridge.transport import limits
 
+EMPTY = {"GetRecentPullSourceEvents", "ListPushTargets"}
+"""Valid because `Stream` is whole, but nothing pulls or pushes on here: their lists stay empty."""
+
 CONSOLE = Path(__file__).parents[2] / "web" / "console" / "src"
 
 
@@ -55,7 +58,7 @@ def test_every_operation_that_is_valid_is_listed(
     valid = {
         name for name, found in sdk_operations.items() if not validate(ours, found.document, max_errors=1)
     }
-    assert valid == set(answered)
+    assert valid == set(answered) | EMPTY
 
 
 def test_every_root_field_is_asked_by_someone(

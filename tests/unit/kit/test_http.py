@@ -182,3 +182,28 @@ async def test_a_fault_closes_a_websocket_with_its_code() -> None:
 def test_every_kind_has_a_response(kind: Kind) -> None:
     fault = type("Some", (Refusal,), {"kind": kind})("No.")
     assert http.fault_response(fault).status_code == CODES[kind].http
+
+
+async def test_a_websocket_that_the_application_ignores_is_refused() -> None:
+    sent: list[Any] = []
+
+    async def ignores(scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await protect(ignores, Policy(service="foghorn"))(
+        {"type": "websocket", "headers": [], "scheme": "ws"}, nothing, send
+    )
+    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "http.no_websocket"}]
+
+
+async def test_a_page_that_says_who_may_frame_it_is_believed() -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        headers = {"content-security-policy": "default-src 'self'; frame-ancestors *"}
+        await Response("page", headers=headers)(scope, receive, send)
+
+    answer = await client(app=page).get("/")
+    assert "x-frame-options" not in answer.headers
+    assert answer.headers["x-content-type-options"] == "nosniff"

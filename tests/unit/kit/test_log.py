@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 
 import pytest
 
@@ -53,3 +54,17 @@ def test_a_traceback_does_not_show_variables(pretty: bool) -> None:
         log.get("mist").error("stream.failed", exc_info=error)
     assert "ValueError" in stream.getvalue()
     assert "sk_hunter2" not in stream.getvalue()
+
+
+def test_what_a_library_warns_of_is_a_line_too() -> None:
+    stream = io.StringIO()
+    for _ in range(2):
+        log.setup(stream=stream)
+    logging.getLogger("some.library").warning("%s is odd", "this")
+    logging.getLogger("some.library").debug("nothing")
+    (line,) = map(json.loads, stream.getvalue().splitlines())
+    assert (line["event"], line["library"], line["message"]) == (
+        "library.reported",
+        "some.library",
+        "this is odd",
+    )

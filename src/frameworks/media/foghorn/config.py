@@ -14,6 +14,9 @@ class Settings:
     port: int = 18008
     """HTTP port of `/play`."""
 
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Whose X-Forwarded-For places the viewer: addresses or networks of the proxies in front."""
+
     cpu_weight: int = 500
     """Score of an idle processor."""
 

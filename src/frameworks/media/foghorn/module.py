@@ -8,6 +8,7 @@ from frameworks.contracts.pb import foghorn_v1_pb2 as pb
 from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
 from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceStub
 from frameworks.kit.module import Host, Module
+from frameworks.kit.proxies import Proxies
 from frameworks.kit.wal import WriteAheadLog
 from frameworks.media.foghorn import jobs
 from frameworks.media.foghorn.api.calls import FoghornApi
@@ -58,7 +59,9 @@ async def start(host: Host) -> AsyncIterator[None]:
         settings.fallbacks,
     )
     host.serve_rpc(SERVICE, FoghornApi(nodes, viewers, router), service="foghorn")
-    host.serve_http(application(router), service="foghorn", port=settings.port)
+    host.serve_http(
+        application(router, Proxies.named(settings.trusted_proxies)), service="foghorn", port=settings.port
+    )
     host.spawn("foghorn.delivery", delivery.run, module="foghorn")
     host.spawn("foghorn.recorder", recorder.run, module="foghorn")
     host.spawn("foghorn.sweep", jobs.sweeper(nodes, viewers, known, host.clock), module="foghorn")

@@ -107,7 +107,7 @@ class DecisionRecorder:
 
 def _body(decision: Decision) -> events.LoadBalancing:
     ranking = decision.ranking
-    best = int(ranking.best[0]) if len(ranking.best) else None
+    best = decision.nodes.index(decision.selected) if decision.selected else None
     return events.LoadBalancing(
         status=decision.status,
         purpose=decision.purpose,

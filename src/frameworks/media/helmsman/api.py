@@ -42,9 +42,10 @@ class TriggerDoor:
             metrics.TRIGGERS.labels("unknown", "refused").inc()
             await _respond(send, 404, b"")
             return
-        body = await _body(receive)
-        if body is None:
-            await _respond(send, 413, b"")
+        status, body = await _body(receive)
+        if status != 200:
+            metrics.TRIGGERS.labels(name, "bad").inc()
+            await _respond(send, status, b"")
             return
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
         await self._answer(name, body, headers, send)
@@ -74,17 +75,20 @@ class TriggerDoor:
         return name.upper() if sound and name.upper() in self._handlers else None
 
 
-async def _body(receive: Any) -> bytes | None:
+async def _body(receive: Any) -> tuple[int, bytes]:
+    """200 and the whole body, or the status to refuse with: half a trigger is none."""
     parts, size = [], 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return 400, b""
         part = message.get("body", b"")
         size += len(part)
         if size > MAX_BODY:
-            return None
+            return 413, b""
         parts.append(part)
         if not message.get("more_body"):
-            return b"".join(parts)
+            return 200, b"".join(parts)
 
 
 async def _respond(send: Any, status: int, body: bytes, verdict: Verdict | None = None) -> None:

@@ -75,18 +75,34 @@ class Trigger:
 def parse(name: str, body: bytes, headers: dict[str, str]) -> Trigger:
     """The firing in a request. Lines are split, never trimmed: an empty last field counts."""
     try:
-        text = body.decode()
+        text = body.decode(errors=_ERRORS.get(name, "strict"))
     except UnicodeDecodeError as error:
         raise BadTrigger(f"{name}: the body is not UTF-8.") from error
-    millis = headers.get("x-trigger-unixmillis", "0")
     return Trigger(
         name=name,
         lines=tuple(text.split("\n")),
         uuid=headers.get("x-trigger-uuid", ""),
-        unix_millis=int(millis) if millis.isdigit() else 0,
+        unix_millis=number(headers.get("x-trigger-unixmillis", "")),
         instance=headers.get("x-instance", ""),
         pid=headers.get("x-pid", ""),
     )
+
+
+_ERRORS = {"USER_END": "replace"}
+"""A viewer chooses its own user agent: one that is no text must not keep the session out of the bill."""
+
+
+def number(text: str) -> int:
+    """A count in a line or header; 0 when it is none."""
+    return int(text) if _NUMBER.fullmatch(text) else 0
+
+
+_NUMBER = re.compile(r"[0-9]{1,15}")
+
+
+def plain_address(host: str) -> str:
+    """A peer's address as people write it: IPv4 without the IPv6 mapping a dual-stack listener shows."""
+    return host.removeprefix("::ffff:") if "." in host else host
 
 
 def event_id(*parts: str) -> bytes:
@@ -175,12 +191,12 @@ class TrackReport:
 
 
 UNSET = 4_294_967_295
-"""How MistServer prints a minimum it has not seen."""
+"""How MistServer prints a minimum it has not seen; nothing it measures is as large."""
 
 
 def _number(value: Any) -> int:
-    number = int(value) if isinstance(value, int | float) else 0
-    return 0 if number == UNSET or number < 0 else number
+    found = int(value) if isinstance(value, int | float) else 0
+    return found if 0 <= found < UNSET else 0
 
 
 def track(name: str, found: dict[str, Any]) -> TrackReport:
@@ -260,28 +276,23 @@ def quality_tier(height: int) -> str:
 
 
 def expected_triggers(base_url: str) -> dict[str, list[dict[str, Any]]]:
-    """The trigger configuration of a node of ours: who is asked (sync) and who is told (async)."""
-    streams = ["live+"]
+    """The trigger configuration of a node of ours: who is asked (sync) and who is told (async).
 
-    def entry(
-        name: str, *, sync: bool, fail: str = "", scope: list[str] | None = None
-    ) -> list[dict[str, Any]]:
+    All for every stream: `live+` as a prefix is understood by some MistServers, and by others as a name nobody has.
+    """
+
+    def entry(name: str, *, sync: bool) -> list[dict[str, Any]]:
         made: dict[str, Any] = {
             "handler": f"{base_url}/{name.lower()}",
             "sync": sync,
-            "streams": scope if scope is not None else streams,
+            "streams": [],
             "params": "",
-            "default": "false",
+            "default": "false" if sync else "true",
         }
-        return [made | {"onfail": fail} if fail else made]
+        return [made | {"onfail": "deny"} if sync else made]
 
-    return {
-        "PUSH_REWRITE": entry("PUSH_REWRITE", sync=True, fail="deny", scope=[]),
-        "PLAY_REWRITE": entry("PLAY_REWRITE", sync=True, fail="deny", scope=[]),
-        "USER_NEW": entry("USER_NEW", sync=True, fail="deny", scope=[]),
-        "USER_END": entry("USER_END", sync=False, scope=[]),
-        "STREAM_BUFFER": entry("STREAM_BUFFER", sync=False),
-        "STREAM_END": entry("STREAM_END", sync=False),
-        "PUSH_INPUT_CLOSE": entry("PUSH_INPUT_CLOSE", sync=False),
-        "LIVE_TRACK_LIST": entry("LIVE_TRACK_LIST", sync=False),
-    }
+    return {name: entry(name, sync=name in _ASKED) for name in (*_ASKED, *_TOLD)}
+
+
+_ASKED = ("PUSH_REWRITE", "PLAY_REWRITE", "USER_NEW")
+_TOLD = ("USER_END", "STREAM_BUFFER", "STREAM_END", "PUSH_INPUT_CLOSE", "LIVE_TRACK_LIST")

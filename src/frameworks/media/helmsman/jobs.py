@@ -104,8 +104,9 @@ def look(
         boot = await node.boot_id()
         if measuring.picture.boot and boot != measuring.picture.boot:
             logs.get("helmsman").warning("node.restarted", boot_id=boot)
-            publishing.publishers.clear()
         measuring.picture.boot = boot
+        for unknown in await publishing.compare(measuring.present(), boot):
+            await measuring.expel(unknown)
         if before != {(s.name, s.viewers, s.inputs) for s in measuring.picture.streams}:
             changed()
         await measuring.renew_claims()

@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
+from frameworks.contracts.metrics import mist as metrics
+from frameworks.kit import http
 from frameworks.kit.clock import random_text
 from frameworks.kit.files import Disk
 from frameworks.kit.log import get
 from frameworks.kit.module import Host, Module
 from frameworks.kit.tls import TlsFiles
-from frameworks.media.mist.api.app import Api
+from frameworks.media.mist.api.app import MAX_BODY, Api
 from frameworks.media.mist.api.controller import Controller
 from frameworks.media.mist.api.reports import Reports
 from frameworks.media.mist.api.storage import Storage
@@ -87,8 +89,13 @@ class Node:
             most=settings.max_connections,
             most_per_address=settings.max_connections_per_address,
             exempt=frozenset(settings.trusted_proxies),
+            refused=lambda reason: metrics.REFUSED_REQUESTS.labels(reason).inc(),
         )
-        self.rtmp = RtmpServer(Admission(self.hub, self.triggers, self.storage), clock=clock)
+        self.rtmp = RtmpServer(
+            Admission(self.hub, self.triggers, self.storage),
+            clock=clock,
+            refused=lambda code: metrics.REFUSED_PUBLISHERS.labels(code).inc(),
+        )
 
     async def open(self) -> dict[str, int]:
         """Take what was saved and serve; returns the ports by protocol: http, rtmp, and rtmps with TLS."""
@@ -153,7 +160,8 @@ async def start(host: Host) -> AsyncIterator[None]:
             node.tick()
 
     ports = await node.open()
-    host.serve_http(node.api, service=NAME, port=node.settings.api_port, address="127.0.0.1")
+    api = http.protect(node.api, http.Policy(service=NAME, max_body=2 * MAX_BODY, access_log=False))
+    host.serve_http(api, service=NAME, port=node.settings.api_port, address="127.0.0.1")
     host.spawn("ticks", ticks, module=NAME)
     for lane in range(LANES):
         host.spawn(f"triggers-{lane}", partial(node.triggers.run, lane), module=NAME)

@@ -33,6 +33,9 @@ HOP_BY_HOP = frozenset(
         "forwarded",
     }
 )
+MADE_ANEW = frozenset({b"content-encoding", b"date"})
+"""What our own answer has already, or no longer is."""
+
 _log = logs.get("console")
 
 
@@ -62,10 +65,13 @@ class Upstreams:
         body = await _bounded(request)
         if body is None:
             return _failed(413, "request_too_large", "The request is larger than 1 MiB.")
-        url = f"{origin}{request.url.path}" + (f"?{request.url.query}" if request.url.query else "")
+        path, query = request.scope["raw_path"].decode("latin-1"), request.url.query
+        url = f"{origin}{path}" + (f"?{query}" if query else "")
         headers = [*_forwarded(request.headers.raw), *self._client_facts(request)]
         try:
             answer = await self._client.request(request.method, url, content=body, headers=headers)
+        except httpx.InvalidURL:
+            return _failed(400, "bad_request", "That is not a URL.")
         except httpx.HTTPError as error:
             _log.warning("upstream.failed", origin=origin, reason=type(error).__name__)
             return _failed(
@@ -75,7 +81,7 @@ class Upstreams:
         response.raw_headers = [
             (name.lower(), value)
             for name, value in answer.headers.raw
-            if name.lower().decode() not in HOP_BY_HOP and name.lower() != b"content-encoding"
+            if name.lower().decode() not in HOP_BY_HOP and name.lower() not in MADE_ANEW
         ]
         response.raw_headers.append((b"content-length", str(len(answer.content)).encode()))
         return response
@@ -179,6 +185,9 @@ def _sendable(code: int | None) -> int:
 async def _bounded(request: Request) -> bytes | None:
     parts: list[bytes] = []
     size = 0
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > MAX_BODY:
+        return None
     async for part in request.stream():
         size += len(part)
         if size > MAX_BODY:

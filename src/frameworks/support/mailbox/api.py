@@ -1,19 +1,26 @@
 """The mailbox's doors: SMTP in, a page and JSON out."""
 
+import asyncio
+from collections.abc import Callable
 from html import escape
-from typing import Any
+from typing import Any, AnyStr, cast
 
 from aiosmtpd.smtp import SMTP, Envelope
 from aiosmtpd.smtp import Session as SmtpSession
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from frameworks.kit.clock import Clock
+from frameworks.contracts.metrics import mailbox as metrics
+from frameworks.kit import http, log
+from frameworks.kit.clock import Clock, random_text
 from frameworks.support.mailbox.domain import LINK, Mail, Mailbox
 
 MAX_MAIL = 256 * 1024
+MAX_CONNECTIONS = 64
+SILENT_SECONDS = 30.0
+_log = log.get("mailbox")
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Mail · FrameWorks demo</title>
 <meta name="viewport" content="width=device-width,initial-scale=1"><meta http-equiv="refresh" content="5">
@@ -24,7 +31,7 @@ p.meta{{margin:0;opacity:.85}}</style></head><body><main><h1>Mail</h1>
 <p>Every mail of this demo lands here and nowhere else.</p>{body}</main></body></html>"""
 
 
-class Intake:
+class Handler:
     """aiosmtpd's handler: every mail is taken."""
 
     def __init__(self, mailbox: Mailbox, clock: Clock) -> None:
@@ -37,13 +44,68 @@ class Intake:
         self._mailbox.take(content, envelope.mail_from or "", list(envelope.rcpt_tos), self._clock.now())
         return "250 Taken"
 
+    async def handle_exception(self, error: Exception) -> str:
+        """What a client is told when taking its mail failed."""
+        incident = random_text(10)
+        _log.error("mail.failed", incident=incident, exc_info=error)
+        return f"451 The mail was not taken; it is logged as incident {incident}."
 
-def protocol(mailbox: Mailbox, clock: Clock) -> SMTP:
-    """A server side of one SMTP connection."""
-    return SMTP(Intake(mailbox, clock), data_size_limit=MAX_MAIL, enable_SMTPUTF8=True, hostname="localhost")
+
+class Connection(SMTP):
+    """One SMTP client; its refusals are counted."""
+
+    left: Callable[[], None]
+
+    async def push(self, status: AnyStr) -> None:
+        """Send one reply."""
+        code = status[:3].decode("ascii") if isinstance(status, bytes) else status[:3]
+        if code[:1] in ("4", "5"):
+            metrics.REFUSED.labels(code).inc()
+        await super().push(status)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone."""
+        super().connection_lost(error)
+        self.left()
 
 
-def application(mailbox: Mailbox) -> Starlette:
+class Full(asyncio.Protocol):
+    """A connection there is no room for."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say so and close."""
+        metrics.REFUSED.labels("421").inc()
+        cast(asyncio.Transport, transport).write(b"421 Too many connections\r\n")
+        transport.close()
+
+
+class Door:
+    """Makes the server side of SMTP connections, `MAX_CONNECTIONS` at once."""
+
+    def __init__(self, mailbox: Mailbox, clock: Clock) -> None:
+        self._handler = Handler(mailbox, clock)
+        self._open = 0
+
+    def __call__(self) -> asyncio.Protocol:
+        """The server side of one connection."""
+        if self._open >= MAX_CONNECTIONS:
+            return Full()
+        self._open += 1
+        connection = Connection(
+            self._handler,
+            data_size_limit=MAX_MAIL,
+            enable_SMTPUTF8=True,
+            hostname="localhost",
+            timeout=SILENT_SECONDS,
+        )
+        connection.left = self._left
+        return connection
+
+    def _left(self) -> None:
+        self._open -= 1
+
+
+def application(mailbox: Mailbox) -> ASGIApp:
     """`/mail` for people, `/mail.json` for programs."""
 
     async def page(_: Request) -> Response:
@@ -55,7 +117,8 @@ def application(mailbox: Mailbox) -> Starlette:
             {"mails": [_plain(mail) for mail in mailbox.newest()]}, headers={"Cache-Control": "no-store"}
         )
 
-    return Starlette(routes=[Route("/mail", page), Route("/mail.json", listing)])
+    policy = http.Policy(service="mailbox", access_log=False)
+    return http.application([Route("/mail", page), Route("/mail.json", listing)], policy)
 
 
 def _article(mail: Mail) -> str:

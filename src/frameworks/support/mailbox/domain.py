@@ -34,15 +34,14 @@ class Mailbox:
         """Keep one mail, dropping the oldest when full."""
         message = message_from_bytes(content, policy=policy.default)
         assert isinstance(message, EmailMessage)
-        body = message.get_body(preferencelist=("plain", "html"))
-        text = str(body.get_content()) if body is not None else ""
+        text = _writable(_text(message))
         self._count += 1
         mail = Mail(
             self._count,
             at,
-            sender,
-            tuple(recipients),
-            str(message["subject"] or ""),
+            _writable(sender),
+            tuple(map(_writable, recipients)),
+            _writable(str(message["subject"] or "")),
             text,
             tuple(LINK.findall(text)),
         )
@@ -52,3 +51,20 @@ class Mailbox:
     def newest(self) -> list[Mail]:
         """All kept mails, newest first."""
         return list(reversed(self._mails))
+
+
+def _text(message: EmailMessage) -> str:
+    """The text a person would read, whatever the mail says of its charset."""
+    body = message.get_body(preferencelist=("plain", "html"))
+    if body is None:
+        return ""
+    try:
+        return str(body.get_content())
+    except (LookupError, ValueError):
+        content = body.get_payload(decode=True)
+        return content.decode(errors="replace") if isinstance(content, bytes) else ""
+
+
+def _writable(text: str) -> str:
+    """`text` without the halves of characters that stand for bytes nobody could read."""
+    return text.encode(errors="replace").decode()

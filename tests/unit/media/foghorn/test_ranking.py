@@ -38,7 +38,18 @@ def node(
     streams: dict[str, StreamPresence] | None = None,
 ) -> NodeFacts:
     return NodeFacts(
-        name, cluster, "owner", cpu, memory[0], memory[1], up, limit, where, capabilities, draining, streams or {}
+        name,
+        cluster,
+        "owner",
+        cpu,
+        memory[0],
+        memory[1],
+        up,
+        limit,
+        where,
+        capabilities,
+        draining,
+        streams or {},
     )
 
 
@@ -75,7 +86,10 @@ def test_an_unknown_position_leaves_the_geo_term_out() -> None:
 
 
 def test_the_closest_of_equals_wins() -> None:
-    near, far = node("b", where=Position(51, 4), streams=LIVE), node("a", where=Position(1, 100), streams=LIVE)
+    near, far = (
+        node("b", where=Position(51, 4), streams=LIVE),
+        node("a", where=Position(1, 100), streams=LIVE),
+    )
     made = fleet(far, near)
     found = rank(made, WATCH, Weights())
     assert [made.nodes[row] for row in found.best] == ["b", "a"]

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from frameworks.media.helmsman import domain
 from frameworks.media.helmsman.domain import BadTrigger
 
-HEADERS = {"x-trigger-uuid": "u-1", "x-trigger-unixmillis": "1795425272490", "x-instance": "boot", "x-pid": "7"}
+HEADERS = {
+    "x-trigger-uuid": "u-1",
+    "x-trigger-unixmillis": "1795425272490",
+    "x-instance": "boot",
+    "x-pid": "7",
+}
 HEALTH = {
     "video_H264_640x360_0fps_1": {
         "bframes": False,
@@ -21,7 +26,14 @@ HEALTH = {
         "kbits": 636,
         "keys": {"ms_max": 2000, "ms_min": 2000},
     },
-    "audio_AAC_2ch_48000hz_2": {"buffer": 4202, "channels": 2, "codec": "AAC", "rate": 48000, "kbits": 93, "jitter": 8},
+    "audio_AAC_2ch_48000hz_2": {
+        "buffer": 4202,
+        "channels": 2,
+        "codec": "AAC",
+        "rate": 48000,
+        "kbits": 93,
+        "jitter": 8,
+    },
     "meta_JSON__0": {"codec": "JSON", "type": "meta"},
     "buffer": 4202,
     "tracks": ["meta_JSON__0"],
@@ -108,7 +120,9 @@ def test_each_fault_is_named() -> None:
 
 
 def test_a_minimum_mist_has_not_seen_is_no_number() -> None:
-    track = domain.track("video_x", {"codec": "H264", "keys": {"ms_min": 4294967295, "ms_max": 0}, "bps": 125_000})
+    track = domain.track(
+        "video_x", {"codec": "H264", "keys": {"ms_min": 4294967295, "ms_max": 0}, "bps": 125_000}
+    )
     assert (track.keyframe_min_ms, track.kbits) == (0, 1000)
 
 

@@ -4,6 +4,7 @@ import STREAMS from "../graphql/streams.graphql?raw";
 import { words } from "../platform/failure";
 import { query } from "../platform/graphql";
 import { live } from "../platform/live.svelte";
+import { session } from "../platform/session.svelte";
 import { problemsIn } from "./problems";
 import type { StreamRow } from "./shapes";
 
@@ -41,6 +42,7 @@ interface Happening {
     connectionEvent: {
       id: string;
       streamId: string;
+      sessionId: string;
       eventType: string;
       connector: string;
       countryCode: string | null;
@@ -54,6 +56,7 @@ export interface News {
   id: string;
   at: string;
   streamId: string | null;
+  sessionId?: string;
   kind: "live" | "offline" | "came" | "left";
   text: string;
 }
@@ -79,6 +82,10 @@ class Fleet {
     this.live.filter((stream) => problemsIn(stream.metrics?.issuesDescription ?? null).length > 0),
   );
   readonly hasMore = $derived(this.streams.length < this.total);
+
+  constructor() {
+    session.onEnd(() => this.#clear());
+  }
 
   /** Keep up to date while a page shows this; returns how to stop. */
   follow(): () => void {
@@ -118,7 +125,7 @@ class Fleet {
     this.total -= 1;
   }
 
-  clear(): void {
+  #clear(): void {
     this.streams = [];
     this.news = [];
     this.isLoaded = false;
@@ -154,6 +161,7 @@ class Fleet {
     const stream = this.find(found.streamId);
     const metrics = stream?.metrics;
     if (!stream) return;
+    if (found.type === "STREAM_START" && metrics) metrics.startedAt = found.timestamp;
     if (found.status === "LIVE" && metrics && !metrics.isLive) {
       metrics.isLive = true;
       metrics.status = "LIVE";
@@ -175,7 +183,14 @@ class Fleet {
     if (metrics) metrics.currentViewers = Math.max(0, metrics.currentViewers + (came ? 1 : -1));
     const place = PLACES(found.city, found.countryCode);
     const text = `viewer ${came ? "joined" : "left"}${place ? ` from ${place}` : ""} (${found.connector})`;
-    this.#tell({ id: found.id, at: found.timestamp, streamId: found.streamId, kind: came ? "came" : "left", text });
+    this.#tell({
+      id: found.id,
+      at: found.timestamp,
+      streamId: found.streamId,
+      sessionId: found.sessionId,
+      kind: came ? "came" : "left",
+      text,
+    });
   }
 
   #tell(news: News): void {

@@ -63,6 +63,7 @@ export interface StreamEvent {
   status: string | null;
   timestamp: string;
   details: string | null;
+  payload: { reason?: string; durationMs?: number; issues?: string[] } | null;
   bufferState: string | null;
   hasIssues: boolean | null;
   protocol: string | null;

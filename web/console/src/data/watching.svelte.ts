@@ -44,6 +44,8 @@ export class Watching {
   events = $state<StreamEvent[]>([]);
   samples = new Set<(sample: LiveSample) => void>();
 
+  #asked = false;
+
   constructor(readonly id: string) {}
 
   readonly isLive = $derived(this.stream?.metrics?.isLive ?? false);
@@ -118,6 +120,11 @@ export class Watching {
         metrics.isLive = true;
         metrics.status = "LIVE";
         if (sample.viewers !== null) metrics.currentViewers = sample.viewers;
+        // Samples have no picture size: ask once when the stream was off at load.
+        if (!metrics.primaryHeight && !this.#asked) {
+          this.#asked = true;
+          void this.load();
+        }
         if (sample.fps !== null) metrics.primaryFps = sample.fps;
         if (sample.bitrateKbps !== null) metrics.primaryBitrate = sample.bitrateKbps;
       }
@@ -131,6 +138,7 @@ export class Watching {
     if (!this.events.some((known) => known.id === event.id)) this.events = [event, ...this.events].slice(0, 100);
     const metrics = this.stream?.metrics;
     if (!metrics) return;
+    if (event.type === "STREAM_START") metrics.startedAt = event.timestamp;
     if (event.status === "LIVE" && !metrics.isLive) {
       metrics.isLive = true;
       metrics.status = "LIVE";

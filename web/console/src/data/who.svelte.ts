@@ -3,6 +3,7 @@ import ME from "../graphql/me.graphql?raw";
 import { Failure } from "../platform/failure";
 import { query } from "../platform/graphql";
 import { live } from "../platform/live.svelte";
+import { router } from "../platform/router.svelte";
 import { ask, session } from "../platform/session.svelte";
 import type { Me } from "./shapes";
 
@@ -34,6 +35,7 @@ class Who {
   async signOut(everywhere = false): Promise<void> {
     await ask(everywhere ? "sign-out-everywhere" : "logout", {});
     session.forget();
+    router.go("/login", "replace");
   }
 
   #gone(): void {

@@ -16,6 +16,11 @@ export interface Body<T> {
   message?: string;
 }
 
+/** Logs and metrics of the platform go by it. */
+export function nameOf(document: string): string | undefined {
+  return /^\s*(?:query|mutation|subscription)\s+(\w+)/m.exec(document)?.[1];
+}
+
 /** The answer as it came, errors and all. */
 export async function send<T>(query: string, variables: Variables = {}): Promise<Body<T>> {
   let response: Response;
@@ -23,7 +28,7 @@ export async function send<T>(query: string, variables: Variables = {}): Promise
     response = await fetch("/graphql", {
       method: "POST",
       headers: { "content-type": "application/json", accept: "application/json", "x-frameworks-csrf": "1" },
-      body: JSON.stringify({ query, variables }),
+      body: JSON.stringify({ query, variables, operationName: nameOf(query) }),
     });
   } catch {
     throw OFFLINE;

@@ -1,7 +1,7 @@
 // The live socket: one for the page, shared by every subscription, resumed silently.
 import { createClient, type Client } from "graphql-ws";
 
-import type { Variables } from "./graphql";
+import { nameOf, type Variables } from "./graphql";
 import { session } from "./session.svelte";
 
 const EXPIRED = 4401;
@@ -32,7 +32,7 @@ class Live {
     if (resumed) this.#resumed.add(resumed);
     const start = (): void => {
       leave = this.#open().subscribe<T>(
-        { query: document, variables },
+        { query: document, variables, operationName: nameOf(document) },
         {
           next: ({ data }) => {
             attempt = 0;
@@ -46,8 +46,11 @@ class Live {
     const again = async (reason: unknown): Promise<void> => {
       if (stopped) return;
       const expired = reason instanceof CloseEvent && reason.code === EXPIRED;
-      if (expired) await session.renew().catch(() => false);
+      const isStranger = Array.isArray(reason) && reason.some((error) => error?.extensions?.code === "UNAUTHORIZED");
+      if (expired || isStranger) await session.renew().catch(() => false);
       await pause(expired ? 0 : (attempt += 1));
+      // A socket keeps the credential it was opened with, so a new cookie needs a new socket.
+      if (isStranger) this.#client?.terminate();
       if (stopped) return;
       start();
       resumed?.();

@@ -37,7 +37,7 @@ export const router = new Router();
 
 /** The parameters of `path` if it fits `pattern` ("/streams/:id"), else null. */
 export function match(pattern: string, path: string): Parameters | null {
-  const wanted = pattern.split("/");
+  const wanted = pattern.replace(/\/+$/, "").split("/");
   const given = path.replace(/\/+$/, "").split("/");
   if (wanted.length !== given.length) return null;
   const found: Parameters = {};

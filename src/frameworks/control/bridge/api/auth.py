@@ -70,7 +70,10 @@ class AuthDoor:
 
     def routes(self) -> list[Route]:
         """Routes to mount at the root."""
-        found = [Route("/auth/.well-known/jwks.json", self._jwks, methods=["GET"])]
+        found = [
+            Route("/.well-known/jwks.json", self._jwks, methods=["GET"]),
+            Route("/auth/.well-known/jwks.json", self._jwks, methods=["GET"]),
+        ]
         for path, (method, handler) in HANDLERS.items():
             found.append(Route(f"/auth/{path}", self._endpoint(handler), methods=[method]))
         return found

@@ -8,6 +8,7 @@ from typing import Any
 from ariadne import QueryType, make_executable_schema
 from ariadne.types import SchemaBindable
 from graphql import (
+    GraphQLEnumType,
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
@@ -67,8 +68,16 @@ def build() -> GraphQLSchema:
     for domain in (streams, tokens, playback, tenant, infrastructure, history, live, console):
         bindables += domain.BINDABLES
     schema = make_executable_schema(read_sdl(), *bindables)
+    _restore_enums(schema)
     _guard(schema)
     return schema
+
+
+def _restore_enums(schema: GraphQLSchema) -> None:
+    """Undo Ariadne's wrapper of `parse_value`: graphql-core calls it with an argument that the wrapper lacks."""
+    for kind in schema.type_map.values():
+        if isinstance(kind, GraphQLEnumType):
+            vars(kind).pop("parse_value", None)
 
 
 def _guard(schema: GraphQLSchema) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from frameworks.contracts.metrics import bridge as metrics
 from frameworks.control.bridge.transport import credentials, errors
 from frameworks.control.bridge.transport import socket as ws
 from frameworks.control.bridge.transport.credentials import Credentials
@@ -18,6 +19,9 @@ from frameworks.control.bridge.transport.ratelimit import Verdict
 from frameworks.control.bridge.transport.request import Refused, Request
 from frameworks.kit.clock import Clock
 from frameworks.kit.errors import Kind
+
+BROKEN = frozenset({1002, 1007, 1009})
+"""Close codes of sockets that did not speak WebSocket (RFC 6455 §7.4.1)."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -65,6 +69,7 @@ class SocketEndpoint:
     async def handle(self, websocket: WebSocket) -> None:
         """Serve one socket until it closes."""
         if ws.SUBPROTOCOL not in websocket.scope.get("subprotocols", ()):
+            metrics.SOCKETS_ENDED.labels(str(ws.BAD_SUBPROTOCOL)).inc()
             await websocket.accept()
             await websocket.close(ws.BAD_SUBPROTOCOL, "Subprotocol not acceptable")
             return
@@ -123,6 +128,8 @@ class _Session:
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
+                if message.get("code") in BROKEN and self._machine.phase is not ws.Phase.CLOSED:
+                    metrics.SOCKETS_ENDED.labels(str(message["code"])).inc()
                 raise _Ended
             text = message.get("text")
             await self._perform(self._machine.receive(text if text is not None else message["bytes"]), group)
@@ -140,6 +147,7 @@ class _Session:
                 raise _Ended from error
 
     async def _shut(self, action: ws.Close) -> None:
+        metrics.SOCKETS_ENDED.labels(str(action.code)).inc()
         if self._websocket.application_state is WebSocketState.CONNECTED:
             await self._websocket.close(action.code, action.reason)
 

@@ -1,15 +1,16 @@
 """HTTP for players: `GET /play/<playback id>` as JSON (endpoints) or 307 (straight to media); `Accept` decides."""
 
 import re
-from typing import Any
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from frameworks.contracts.ids import PLAYBACK_ID
+from frameworks.kit import http
 from frameworks.kit.errors import NotFound, Refusal
+from frameworks.kit.proxies import Proxies
 from frameworks.media.foghorn.domain import Position, position
 from frameworks.media.foghorn.service.routing import Endpoint, Router, Watch
 
@@ -48,9 +49,10 @@ def routes(router: Router) -> list[Route]:
     return [Route("/play/{playback_id}", play, methods=["GET", "HEAD", "OPTIONS"])]
 
 
-def application(router: Router, **options: Any) -> Starlette:
-    """The HTTP application of Foghorn."""
-    return Starlette(routes=routes(router), **options)
+def application(router: Router, proxies: Proxies) -> ASGIApp:
+    """The HTTP application of Foghorn; any page may read its answers, refusals too."""
+    policy = http.Policy(service="foghorn", headers=CORS, proxies=proxies, access_log=False)
+    return http.application(routes(router), policy)
 
 
 def _playback_id(request: Request) -> str:

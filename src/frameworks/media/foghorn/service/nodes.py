@@ -63,8 +63,9 @@ class Nodes(Generic[Command]):
         self._log = logs.get("foghorn")
 
     def connect(self, node: str) -> Link[Command]:
-        """A node has connected; its older connection, half open perhaps, is let go."""
+        """A node has connected and will tell all its sessions; an older connection, half open perhaps, is let go."""
         link: Link[Command] = Link(node)
+        self._viewers.node_gone(node)
         if (older := self._links.get(node)) is not None:
             older.superseded.set()
         self._links[node] = link

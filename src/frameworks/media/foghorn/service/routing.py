@@ -174,9 +174,11 @@ class Router:
         taken = int((self._clock.monotonic() - started) * 1e6)
         endpoints = self._endpoints(ranking, wanted, stream, protocol)
         status = "failed" if not endpoints else "redirect" if redirect else "success"
-        self._note(
-            ranking, wanted, "viewer", status, protocol, stream.stream_id, stream.tenant_id, place, taken
-        )
+        selected = endpoints[0].node if endpoints else ""
+        owner = stream.stream_id, stream.tenant_id
+        self._note(ranking, wanted, "viewer", status, selected, protocol, owner, place, taken)
+        if protocol and len(ranking.best) and not endpoints:
+            raise NotServed(f"No node serves this stream by {protocol}.", protocol=protocol)
         return Watch("live" if endpoints else "offline", stream, viewers, endpoints)
 
     async def publish(self, stream_key: str, *, protocol: str = "", address: str = "") -> Publish:
@@ -188,9 +190,9 @@ class Router:
         ranking = rank(self._fleet, wanted, self._weights)
         taken = int((self._clock.monotonic() - started) * 1e6)
         status = "success" if len(ranking.best) else "failed"
-        self._note(
-            ranking, wanted, "ingest", status, protocol, target.stream_id, target.tenant_id, place, taken
-        )
+        selected = self._fleet.nodes[int(ranking.best[0])] if len(ranking.best) else ""
+        owner = target.stream_id, target.tenant_id
+        self._note(ranking, wanted, "ingest", status, selected, protocol, owner, place, taken)
         if not len(ranking.best):
             raise NoIngestNode("No node can take a publisher now; try again in a few seconds.")
         return Publish(target, tuple(self._ingest_endpoint(int(row), ranking) for row in ranking.best))
@@ -219,8 +221,6 @@ class Router:
             endpoints.append(
                 self._endpoint(node, int(ranking.scores[row]), addresses, chosen, stream, token, wanted)
             )
-        if protocol and len(ranking.best) and not endpoints:
-            raise NotServed(f"No node serves this stream by {protocol}.", protocol=protocol)
         return tuple(endpoints)
 
     def _endpoint(
@@ -261,13 +261,13 @@ class Router:
         wanted: Wanted,
         purpose: str,
         status: str,
+        selected: str,
         protocol: str,
-        stream_id: str,
-        tenant_id: str,
+        owner: tuple[str, str],
         place: Place | None,
         taken: int,
     ) -> None:
-        row = int(ranking.best[0]) if len(ranking.best) else next(iter(self._entitled(ranking)), None)
+        row = self._fleet.row(selected) if selected else next(iter(self._entitled(ranking)), None)
         if row is None:
             return
         node = self._fleet.nodes[row]
@@ -283,9 +283,9 @@ class Router:
                 nodes=tuple(self._fleet.nodes),
                 owner=facts.owner,
                 cluster=facts.cluster,
-                selected=node if len(ranking.best) else "",
-                stream_id=stream_id,
-                tenant_id=tenant_id,
+                selected=selected,
+                stream_id=owner[0],
+                tenant_id=owner[1],
                 place=place,
                 node_where=facts.where,
                 distance_km=distance_km(wanted.where, facts.where),

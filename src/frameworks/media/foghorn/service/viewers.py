@@ -1,6 +1,6 @@
 """Virtual viewers: bandwidth is reserved when a viewer is sent to a node, and given back when it never arrives."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -30,6 +30,7 @@ class VirtualViewers:
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
         self._settling: dict[str, float] = {}
         self._open: dict[str, tuple[str, str]] = {}
+        self._watching: Counter[str] = Counter()
         self.abandoned = 0
 
     def expect(self, node: str, stream: str) -> str:
@@ -44,7 +45,9 @@ class VirtualViewers:
 
     def opened(self, node: str, session: str, stream: str, correlation: str) -> None:
         """A node opened a session; the reservation that sent it there settles with the next reports."""
+        self.closed(session)
         self._open[session] = (node, stream)
+        self._watching[stream] += 1
         viewer = self._pending.pop(correlation, None)
         if viewer is None:
             return
@@ -55,7 +58,12 @@ class VirtualViewers:
 
     def closed(self, session: str) -> None:
         """A node closed a session."""
-        self._open.pop(session, None)
+        if (opened := self._open.pop(session, None)) is None:
+            return
+        _, stream = opened
+        self._watching[stream] -= 1
+        if not self._watching[stream]:
+            del self._watching[stream]
 
     def node_reported(self, node: str) -> None:
         """The node's own measure now includes most of what had arrived."""
@@ -67,10 +75,10 @@ class VirtualViewers:
                 self._settling[node] = kept
 
     def node_gone(self, node: str) -> None:
-        """The node restarted or left: its sessions ended with it."""
+        """Nothing is known of the node's sessions any more: it left, or is about to tell them anew."""
         for session in [s for s, (where, _) in self._open.items() if where == node]:
-            del self._open[session]
-        self._settling.pop(node, None)
+            self.closed(session)
+        self._fleet.reserve(node, -self._settling.pop(node, 0.0))
 
     def sweep(self) -> None:
         """Give up on viewers that never arrived."""
@@ -88,7 +96,7 @@ class VirtualViewers:
 
     def of_stream(self, stream: str) -> int:
         """Open sessions of a stream on all nodes."""
-        return sum(1 for _, watched in self._open.values() if watched == stream)
+        return self._watching[stream]
 
     def _abandon(self, correlation: str) -> None:
         viewer = self._pending.pop(correlation)

@@ -19,9 +19,14 @@ FIELDS = [
     "packloss",
     "packretrans",
 ]
+SETTLED = -5
+"""The moment sessions are asked of: MistServer's statistics of the last second may not have been written yet."""
+
 OUTPUTS = {"HLS": "/hls/$/index.m3u8", "CMAF": "/cmaf/$/index.m3u8"}
 NAMES = {"HLS": "HLS", "CMAF": "HLS_CMAF"}
 KIB = 1024
+JSON = {"content-type": "application/json"}
+"""MistServer does not read a body that is not called JSON, and answers as if there had been no command."""
 
 
 class NodeAway(Unavailable):
@@ -45,7 +50,7 @@ class MistApi:
     async def call(self, **commands: Any) -> dict[str, Any]:
         """One API request of several commands. Raises NodeAway."""
         try:
-            response = await self._client.post("/api2", content=msgspec.json.encode(commands))
+            response = await self._client.post("/api2", content=msgspec.json.encode(commands), headers=JSON)
             response.raise_for_status()
             answer = msgspec.json.decode(response.content)
         except (httpx.HTTPError, msgspec.DecodeError) as error:
@@ -62,7 +67,7 @@ class MistApi:
 
     async def session_ids(self) -> set[str] | None:
         """Sessions the node knows; None when it does not tell."""
-        answer = await self.call(clients={"fields": ["sessid", "stream", "protocol"], "time": -1})
+        answer = await self.call(clients={"fields": ["sessid", "stream", "protocol"], "time": SETTLED})
         clients = answer.get("clients")
         if not isinstance(clients, dict) or "sessid" not in clients.get("fields", []):
             return None
@@ -80,13 +85,13 @@ class MistApi:
         up, down = (found.get("bw") or [0, 0])[:2]
         spared_up, spared_down = (found.get("obw") or [0, 0])[:2]
         return NodeReading(
-            cpu_permille=int(found.get("cpu", 0)),
-            memory_total=int(found.get("mem_total", 0)) * KIB,
-            memory_used=int(found.get("mem_used", 0)) * KIB,
-            shm_total=int(found.get("shm_total", 0)) * KIB,
-            shm_used=int(found.get("shm_used", 0)) * KIB,
-            up_total=int(up) + int(spared_up),
-            down_total=int(down) + int(spared_down),
+            cpu_permille=_count(found.get("cpu")),
+            memory_total=_count(found.get("mem_total")) * KIB,
+            memory_used=_count(found.get("mem_used")) * KIB,
+            shm_total=_count(found.get("shm_total")) * KIB,
+            shm_used=_count(found.get("shm_used")) * KIB,
+            up_total=_count(up) + _count(spared_up),
+            down_total=_count(down) + _count(spared_down),
             outputs=self._outputs(found.get("outputs") or {}),
         )
 
@@ -109,15 +114,21 @@ class MistApi:
 
 
 def _live(name: str, values: dict[str, Any]) -> LiveStream:
+    health = values.get("health")
     return LiveStream(
         name=name,
-        viewers=int(values.get("viewers", 0)),
-        inputs=int(values.get("inputs", 0)),
-        up_bytes=int(values.get("upbytes", 0)),
-        down_bytes=int(values.get("downbytes", 0)),
-        last_ms=int(values.get("lastms", 0)),
-        health=values.get("health") if isinstance(values.get("health"), dict) else {},  # type: ignore[arg-type]
-        packets_sent=int(values.get("packsent", 0)),
-        packets_lost=int(values.get("packloss", 0)),
-        packets_retransmitted=int(values.get("packretrans", 0)),
+        viewers=_count(values.get("viewers")),
+        inputs=_count(values.get("inputs")),
+        up_bytes=_count(values.get("upbytes")),
+        down_bytes=_count(values.get("downbytes")),
+        last_ms=_count(values.get("lastms")),
+        health=health if isinstance(health, dict) else {},
+        packets_sent=_count(values.get("packsent")),
+        packets_lost=_count(values.get("packloss")),
+        packets_retransmitted=_count(values.get("packretrans")),
     )
+
+
+def _count(value: Any) -> int:
+    """A number the node tells; a stream that comes or goes has none for some fields."""
+    return int(value) if isinstance(value, int | float) else 0

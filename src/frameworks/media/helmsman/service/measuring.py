@@ -162,6 +162,15 @@ class Measuring:
         if stream.inputs and stream.last_ms != publisher.last_media_ms:
             publisher.last_media_ms, publisher.media_seen = stream.last_ms, now
 
+    def present(self) -> frozenset[str]:
+        """Internal names of the streams the node has."""
+        return frozenset(name for s in self.picture.streams if (name := internal_name(s.name)))
+
+    async def expel(self, name: str) -> None:
+        """Cut off a publisher nobody admitted, as far as we remember: it may come back and be asked."""
+        self._log.warning("stream.expelled", internal_name=name)
+        await self._node.stop(f"live+{name}")
+
     async def renew_claims(self) -> None:
         """Tell Commodore whose media flows; drop those whose claim it no longer holds."""
         publishers = [p for p in self._publishing.publishers.values() if p.connected]

@@ -8,13 +8,20 @@ from frameworks.contracts import topics
 from frameworks.contracts.ids import STREAM_KEY, internal_name, runtime_name
 from frameworks.kit import log as logs
 from frameworks.kit.clock import Clock, micros
-from frameworks.kit.errors import Unavailable
+from frameworks.kit.errors import Refusal, Unavailable
 from frameworks.kit.geo import Geo
 from frameworks.media.helmsman import domain
 from frameworks.media.helmsman.domain import Action, Fact, Subject, Trigger, Verdict
 from frameworks.media.helmsman.service.reporting import Recorder, Router, place_body
 
 BUFFER_STATES = frozenset({"FULL", "EMPTY", "DRY", "RECOVER"})
+PLAYABLE = frozenset({"live", "dry"})
+WITHIN_A_MILLISECOND = {"started": 0, "live": 1, "offline": 2, "ended": 3}
+"""Microseconds that keep states in order which the node, counting milliseconds, reports at one time."""
+ABSENT_SECONDS = 12.0
+"""How long the node may not list a publisher's stream before the publisher counts as gone."""
+UNKNOWN_SECONDS = 4.0
+"""How long a stream may be on the node without anybody having been admitted to it."""
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -56,6 +63,7 @@ class Publisher(msgspec.Struct):
     connection: str
     pid: str
     started_at: int
+    boot: str = ""
     state: str = "started"
     connected: bool = True
     health: dict[str, Any] = {}
@@ -83,10 +91,11 @@ class Publishing:
         self._clock = clock
         self._log = logs.get("helmsman")
         self.publishers: dict[str, Publisher] = {}
+        self._odd: dict[str, float] = {}
 
     async def admit(self, trigger: Trigger) -> Verdict:
         """PUSH_REWRITE: the stream's runtime name, or a refusal with a reason its owner will find."""
-        url, address, name = trigger.field(0), trigger.field(1), trigger.field(2)
+        url, address, name = trigger.field(0), domain.plain_address(trigger.field(1)), trigger.field(2)
         key = name.lower()
         if not STREAM_KEY.fullmatch(key):
             self._log.info("publish.refused", reason="MALFORMED_KEY")
@@ -116,9 +125,9 @@ class Publishing:
         known = self.publishers.get(admitted.internal_name)
         if known is not None and known.connection == trigger.uuid:
             return
-        publisher = Publisher(admitted, trigger.uuid, trigger.pid, self._now())
-        if known is not None and known.admitted.epoch == admitted.epoch:
-            publisher.state, publisher.started_at = known.state, known.started_at
+        publisher = Publisher(admitted, trigger.uuid, trigger.pid, self._now(), trigger.instance)
+        if known is not None and known.boot == trigger.instance:
+            _continue(publisher, known)
         self.publishers[admitted.internal_name] = publisher
         body = {
             "protocol": domain.protocol_of(url),
@@ -129,6 +138,8 @@ class Publishing:
         }
         await self._record(topics.STREAM_INGEST.name, publisher, trigger, body)
         await self._lifecycle(publisher, trigger, "started", reason="ADMITTED")
+        if publisher.state in PLAYABLE:
+            await self._lifecycle(publisher, trigger, "live", reason="RESUMED")
         self._log.info("publish.admitted", stream_id=admitted.stream_id, epoch=admitted.epoch)
 
     async def input_closed(self, trigger: Trigger) -> None:
@@ -137,12 +148,7 @@ class Publishing:
         if publisher is None or publisher.pid != trigger.field(3, publisher.pid):
             return
         publisher.connected = False
-        try:
-            await self._gatekeeper.release(
-                publisher.admitted.stream_id, publisher.admitted.epoch, publisher.connection
-            )
-        except Unavailable:
-            self._log.warning("claim.not_released", stream_id=publisher.admitted.stream_id)
+        await self._give_back(publisher)
         self._router.changed()
 
     async def buffer(self, trigger: Trigger) -> None:
@@ -183,14 +189,59 @@ class Publishing:
         if publisher is None:
             return
         totals = {
-            "down_bytes": _integer(trigger.field(1, "0")),
-            "up_bytes": _integer(trigger.field(2, "0")),
-            "viewers": _integer(trigger.field(3, "0")),
+            "down_bytes": domain.number(trigger.field(1, "0")),
+            "up_bytes": domain.number(trigger.field(2, "0")),
+            "viewers": domain.number(trigger.field(3, "0")),
         }
         await self._lifecycle(publisher, trigger, "ended", reason="STREAM_END", **totals)
         if not publisher.connected or publisher.state == "offline":
             self.publishers.pop(publisher.admitted.internal_name, None)
+            if publisher.connected:
+                # Only some MistServers know PUSH_INPUT_CLOSE.
+                await self._give_back(publisher)
         self._router.changed()
+
+    async def compare(self, present: frozenset[str], boot: str) -> list[str]:
+        """End publishers whose stream the node has lost; the streams it has that nobody was admitted to."""
+        now = self._clock.monotonic()
+        absent = self.publishers.keys() - present
+        unknown = present - self.publishers.keys()
+        self._odd = {name: self._odd.get(name, now) for name in absent | unknown}
+        for name in absent:
+            held = self.publishers[name]
+            if held.boot not in ("", boot):
+                await self._lost(name, held, "NODE_RESTARTED")
+            elif now - self._odd[name] >= ABSENT_SECONDS:
+                await self._lost(name, held, "VANISHED")
+        for name in self.publishers.keys() & present:
+            if (held := self.publishers[name]).boot not in ("", boot):
+                await self._lost(name, held, "NODE_RESTARTED")
+        return [name for name in unknown if now - self._odd[name] >= UNKNOWN_SECONDS]
+
+    async def _lost(self, name: str, publisher: Publisher, reason: str) -> None:
+        """Its end was never told, so it is told here."""
+        at = self._now()
+        body = {
+            "state": "ended",
+            "reason": reason,
+            "duration_ms": max(0, at - publisher.started_at) // 1000,
+        }
+        identity = domain.event_id(topics.STREAM_LIFECYCLE.name, "LOST", publisher.connection)
+        await self._recorder.record(Fact(topics.STREAM_LIFECYCLE.name, identity, at, publisher.subject, body))
+        if self.publishers.get(name) is publisher:
+            del self.publishers[name]
+        await self._give_back(publisher)
+        self._log.warning("publisher.lost", stream_id=publisher.admitted.stream_id, reason=reason)
+        self._router.changed()
+
+    async def _give_back(self, publisher: Publisher) -> None:
+        try:
+            await self._gatekeeper.release(
+                publisher.admitted.stream_id, publisher.admitted.epoch, publisher.connection
+            )
+        except (Refusal, Unavailable) as error:
+            stream_id = publisher.admitted.stream_id
+            self._log.warning("claim.not_released", stream_id=stream_id, reason=error.message)
 
     def _of(self, trigger: Trigger) -> Publisher | None:
         name = internal_name(trigger.field(0))
@@ -199,20 +250,29 @@ class Publishing:
     async def _lifecycle(
         self, publisher: Publisher, trigger: Trigger, state: str, *, reason: str, **totals: int
     ) -> None:
-        at = self._at(trigger)
-        duration = max(0, at - publisher.started_at) // 1000
+        duration = max(0, self._at(trigger) - publisher.started_at) // 1000
         body = {"state": state, "reason": reason, "duration_ms": duration, **totals}
         await self._record(topics.STREAM_LIFECYCLE.name, publisher, trigger, body)
 
     async def _record(self, kind: str, publisher: Publisher, trigger: Trigger, body: dict[str, Any]) -> None:
-        identity = domain.event_id(kind, trigger.name, trigger.uuid, *trigger.lines[:2])
-        await self._recorder.record(Fact(kind, identity, self._at(trigger), publisher.subject, body))
+        state = str(body.get("state", ""))
+        identity = domain.event_id(kind, trigger.name, trigger.uuid, *trigger.lines[:2], state)
+        at = self._at(trigger) + WITHIN_A_MILLISECOND.get(state, 0)
+        await self._recorder.record(Fact(kind, identity, at, publisher.subject, body))
 
     def _at(self, trigger: Trigger) -> int:
         return trigger.unix_millis * 1000 or self._now()
 
     def _now(self) -> int:
         return micros(self._clock.now())
+
+
+def _continue(publisher: Publisher, before: Publisher) -> None:
+    """The stream never left the node, so it is as playable as it was: the node will not say so again."""
+    if before.state in PLAYABLE:
+        publisher.state, publisher.health, publisher.issues = before.state, before.health, before.issues
+    if before.admitted.epoch == publisher.admitted.epoch:
+        publisher.state, publisher.started_at = before.state, before.started_at
 
 
 def track_body(track: domain.TrackReport) -> dict[str, Any]:
@@ -239,10 +299,6 @@ def _health(text: str) -> dict[str, Any]:
     except msgspec.DecodeError as error:
         raise domain.BadTrigger("The health object is not JSON.") from error
     return found if isinstance(found, dict) else {}
-
-
-def _integer(text: str) -> int:
-    return int(text) if text.isdigit() else 0
 
 
 def _uuid_bytes(text: str) -> bytes:

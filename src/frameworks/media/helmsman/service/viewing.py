@@ -19,6 +19,9 @@ FRESH_SECONDS = 30.0
 MAX_STREAMS = 20_000
 MAX_VIEWS = 50_000
 VIEW_AGAIN_SECONDS = 60.0
+RECHECK_SECONDS = 2.0
+"""A session that is asked about again (somebody invalidated it) is judged by what Commodore says now."""
+
 METADATA = frozenset({"HTTP", "JPG", "JSON", "THUMBVTT"})
 
 
@@ -82,13 +85,13 @@ class Viewing:
 
     async def resolve(self, trigger: Trigger) -> Verdict:
         """PLAY_REWRITE: the runtime name of a playback id; names that are runtime names already stay."""
-        name, address, connector = (trigger.field(n, "") for n in range(3))
+        name, host, connector = (trigger.field(n, "") for n in range(3))
         if internal_name(name):
             return Verdict(Action.KEEP, name)
         if not PLAYBACK_ID.fullmatch(name):
             return Verdict(Action.DENY, "", "There is no such stream.")
         try:
-            stream = await self._viewable(name)
+            stream = await self._viewable(playback_id=name)
         except NotFound:
             return Verdict(Action.DENY, "", "There is no such stream.")
         except Unavailable as away:
@@ -97,30 +100,36 @@ class Viewing:
         if stream.suspended:
             return Verdict(Action.DENY, "", "The stream's account is suspended.")
         if connector not in METADATA:
-            await self._seen(stream, trigger, address, connector)
+            await self._seen(stream, trigger, domain.plain_address(host), connector)
         return Verdict(Action.VALUE, runtime_name(InternalName(stream.internal_name)))
 
     async def opened(self, trigger: Trigger) -> Verdict:
         """USER_NEW: may this session watch? A yes is a connection in history."""
-        runtime, address, connector = trigger.field(0), trigger.field(1), trigger.field(3)
+        runtime, host, connector = trigger.field(0), trigger.field(1), trigger.field(3)
         url, session = trigger.field(4), trigger.field(5)
         if connector in METADATA or connector not in domain.MEDIA_CONNECTORS:
             return ALLOW
         name = internal_name(runtime)
         if name is None:
             return REFUSE
-        if session in self.sessions:
-            return ALLOW
+        known = session in self.sessions
         try:
-            stream = await self._by_internal(name)
+            stream = await self._viewable(internal=name, within=RECHECK_SECONDS if known else FRESH_SECONDS)
         except (NotFound, Unavailable) as refused:
+            if known and isinstance(refused, Unavailable):
+                return ALLOW
             self._log.warning("viewer.refused", reason=refused.message)
             return REFUSE
+        if stream.suspended:
+            return Verdict(Action.DENY, "false", "The stream's account is suspended.")
+        if known:
+            return ALLOW
         watching = sum(1 for open_session in self.sessions.values() if open_session.stream == name)
         if stream.max_viewers and watching >= stream.max_viewers:
             self._log.info("viewer.refused", stream_id=stream.stream_id, reason="VIEWER_LIMIT")
             return Verdict(Action.DENY, "false", "The stream has as many viewers as its plan allows.")
-        await self._begin(stream, trigger, session, address, connector, domain.correlation(url))
+        address, correlation = domain.plain_address(host), domain.correlation(url)
+        await self._begin(stream, trigger, session, address, connector, correlation)
         return ALLOW
 
     async def _begin(
@@ -169,9 +178,9 @@ class Viewing:
             session,
             opened,
             at=self._at(trigger),
-            seconds=_integer(trigger.field(4)),
-            up=_integer(trigger.field(5)),
-            down=_integer(trigger.field(6)),
+            seconds=domain.number(trigger.field(4)),
+            up=domain.number(trigger.field(5)),
+            down=domain.number(trigger.field(6)),
             agent=domain.user_agent(trigger.field(7, "")),
         )
 
@@ -186,7 +195,13 @@ class Viewing:
     async def _end(
         self, session: str, opened: Session, *, at: int, seconds: int, up: int, down: int, agent: str
     ) -> None:
-        stream = await self._by_internal(opened.stream)
+        try:
+            stream = await self._by_internal(opened.stream)
+        except NotFound:
+            self._log.warning("session.dropped", reason="Its stream is gone, and it was never known here.")
+            self.sessions.pop(session, None)
+            self._router.viewer_closed(session)
+            return
         body: dict[str, Any] = {
             "action": "disconnect",
             "session_id": self._session_id(session, opened),
@@ -220,28 +235,37 @@ class Viewing:
         }
         await self._record(topics.STREAM_VIEW.name, stream, self._at(trigger), body, trigger.uuid, who)
 
-    async def _viewable(self, playback_id: str) -> Viewable:
-        known = self.known.get(playback_id)
-        if known is not None and self._is_fresh(known):
+    async def _viewable(
+        self, *, playback_id: str = "", internal: str = "", within: float = FRESH_SECONDS
+    ) -> Viewable:
+        """What Commodore said `within` seconds; while it is away, what it said before."""
+        known = self.known.get(playback_id or self._by_name.get(internal, ""))
+        if known is not None and self._age(known) < within:
             return known
         try:
-            return self._keep(await self._resolver.resolve(playback_id=playback_id))
+            return self._keep(await self._resolver.resolve(playback_id=playback_id, internal=internal))
         except Unavailable:
-            if known is not None and known.attribution_expires_at > micros(self._clock.now()):
+            if known is not None and self._proves(known):
                 return known
             raise
         except NotFound:
-            self.known.pop(playback_id, None)
+            if known is not None:
+                # Nobody may watch it any more; those who do still have to be told of when they end.
+                self.known[known.playback_id] = msgspec.structs.replace(known, suspended=True)
             raise
 
     async def _by_internal(self, internal: str) -> Viewable:
+        """Whose a session on this node is, whatever became of the stream since."""
         known = self.known.get(self._by_name.get(internal, ""))
-        if known is not None and known.attribution_expires_at > micros(self._clock.now()):
+        if known is not None and self._proves(known):
             return known
         return self._keep(await self._resolver.resolve(internal=internal))
 
-    def _is_fresh(self, stream: Viewable) -> bool:
-        return self._clock.monotonic() - self._asked.get(stream.playback_id, -1e9) < FRESH_SECONDS
+    def _proves(self, stream: Viewable) -> bool:
+        return stream.attribution_expires_at > micros(self._clock.now())
+
+    def _age(self, stream: Viewable) -> float:
+        return self._clock.monotonic() - self._asked.get(stream.playback_id, -1e9)
 
     def _keep(self, stream: Viewable) -> Viewable:
         self.known[stream.playback_id] = stream
@@ -271,7 +295,3 @@ class Viewing:
 
     def _at(self, trigger: Trigger) -> int:
         return trigger.unix_millis * 1000 or micros(self._clock.now())
-
-
-def _integer(text: str) -> int:
-    return int(text) if text.isdigit() else 0

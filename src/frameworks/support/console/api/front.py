@@ -2,24 +2,27 @@
 
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from frameworks.contracts.ids import PLAYBACK_ID
+from frameworks.kit import http
 from frameworks.support.console.api.pages import Pages
 from frameworks.support.console.config import Settings
-from frameworks.support.console.peers import Upstreams
+from frameworks.support.console.peers import MAX_BODY, Upstreams
 
+POLICY = http.Policy(service="console", max_body=2 * MAX_BODY, access_log=False)
+"""A body too large is refused by the upstreams, in words that a GraphQL client reads too."""
 ALL = ["GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"]
 
 
-def application(settings: Settings, pages: Pages, upstreams: Upstreams, **options: Any) -> Starlette:
+def application(settings: Settings, pages: Pages, upstreams: Upstreams) -> ASGIApp:
     """Every public route of the platform but media."""
-    return Starlette(
-        routes=[
+    return http.application(
+        [
             *_passed("/graphql", settings.bridge_url, upstreams),
             *_passed("/graphql/", settings.bridge_url, upstreams),
             *_passed("/auth/{path:path}", settings.bridge_url, upstreams),
@@ -31,7 +34,7 @@ def application(settings: Settings, pages: Pages, upstreams: Upstreams, **option
             Route("/watch/{playback_id}", _watch(settings, pages, upstreams)),
             Route("/{path:path}", _page(pages)),
         ],
-        **options,
+        POLICY,
     )
 
 
@@ -71,7 +74,7 @@ def _page(pages: Pages) -> Any:
         path = request.path_params["path"]
         if (file := pages.file(path)) is not None:
             return file
-        if "." in path.rsplit("/", 1)[-1]:
+        if "." in path.rsplit("/", 1)[-1] or ".." in path.split("/") or not path.isprintable():
             return JSONResponse({"error": "not_found", "message": "There is no such file."}, status_code=404)
         return pages.application()
 

@@ -64,6 +64,8 @@ class Pages:
 
     def file(self, path: str) -> Response | None:
         """A file of the build; None when there is none of that name."""
+        if "\0" in path:
+            return None
         target = (STATIC / path).resolve()
         if not target.is_relative_to(STATIC) or not target.is_file():
             return None

@@ -38,6 +38,9 @@ class Listener(Protocol):
     def left(self, connection: "Connection") -> None:
         """The connection is gone."""
 
+    def refused(self, reason: str) -> None:
+        """Count a refusal, by its status or by what it was about."""
+
     def handle(self, exchange: "Exchange") -> None:
         """Answer a request now, or keep the exchange and answer later."""
 
@@ -170,6 +173,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, status: int, text: str) -> None:
         self._ending = True
+        self._listener.refused(str(status))
         body = text.encode()
         lines = f"Content-Type: text/plain\r\n{CORS}"
         self._transport.write(http1.response_head(status, len(body), lines, keep_alive=False) + body)
@@ -180,6 +184,8 @@ class Connection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is None or self._ending:
             return 0
+        if status >= 400:
+            self._listener.refused(str(status))
         keep = exchange.request.keep_alive and self._failed is None
         size = None if body is None else sum(map(len, body))
         head = http1.response_head(status, size, lines, keep_alive=keep)
@@ -211,6 +217,7 @@ class Connection(asyncio.Protocol):
             return
         left = self._transport.get_write_buffer_size()
         if self._unsent - left < SLOWEST * waited:
+            self._listener.refused("slow")
             self._transport.abort()
         self._since, self._unsent = now, left
 

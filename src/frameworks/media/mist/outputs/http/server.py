@@ -12,7 +12,10 @@ SWEEP = 1.0
 
 
 class HttpServer:
-    """Serves `route` to so many connections at most; `exempt` addresses, proxies, have no own limit."""
+    """Serves `route` to so many connections at most; `exempt` addresses, proxies, have no own limit.
+
+    `refused` is told of each refusal: a status, or what ran out.
+    """
 
     def __init__(
         self,
@@ -22,8 +25,10 @@ class HttpServer:
         most: int,
         most_per_address: int,
         exempt: frozenset[str],
+        refused: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._route = route
+        self._refused = refused
         self._clock = clock
         self._most = most
         self._most_per_address = most_per_address
@@ -44,6 +49,7 @@ class HttpServer:
         """Make room for a connection, or say that there is none."""
         crowded = self._addresses[address] >= self._most_per_address and address not in self._exempt
         if crowded or len(self._connections) >= self._most:
+            self._refused("connections_per_address" if crowded else "connections")
             return False
         self._connections.add(connection)
         self._addresses[address] += 1
@@ -56,6 +62,10 @@ class HttpServer:
             self._addresses[connection.address] -= 1
             if not self._addresses[connection.address]:
                 del self._addresses[connection.address]
+
+    def refused(self, reason: str) -> None:
+        """Count a refusal."""
+        self._refused(reason)
 
     def handle(self, exchange: Exchange) -> None:
         """Pass a request on."""
