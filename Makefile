@@ -62,7 +62,9 @@ browser: $(VENV)/.installed console ## The browser journey, and axe over the pag
 	@pytest -q tests/browser $(ARGS)
 
 test: deps check console ## Everything; does all its set-up
-	@pytest -q tests/contract tests/flows tests/sdk tests/browser $(ARGS)
+	@pytest -q tests/contract $(ARGS)
+	@pytest -q tests/flows $(ARGS)
+	@pytest -q tests/sdk tests/browser $(ARGS)
 
 protos: $(VENV)/.installed ## Generate contracts/pb from proto/
 	@$(BIN)/python tools/protos.py

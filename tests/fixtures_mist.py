@@ -254,7 +254,9 @@ async def running_node(**settings: Any) -> AsyncIterator[RunningNode]:
     transport = httpx.ASGITransport(app=node.api, client=("127.0.0.1", 5))
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://node") as api:
-            yield RunningNode(node, f"http://127.0.0.1:{ports['http']}", f"rtmp://127.0.0.1:{ports['rtmp']}", api, ports)
+            yield RunningNode(
+                node, f"http://127.0.0.1:{ports['http']}", f"rtmp://127.0.0.1:{ports['rtmp']}", api, ports
+            )
     finally:
         await node.close()
         for task in tasks:

@@ -9,6 +9,7 @@ from livepeer_frameworks.graphql import BootstrapEdgeInput, CreateEdgeClusterInp
 from livepeer_frameworks.results import expect_result
 
 from frameworks.contracts.pb import quartermaster_v1_pb2 as quartermaster
+from frameworks.kit.clock import random_text
 
 
 @pytest.fixture
@@ -61,7 +62,9 @@ async def test_an_enrollment_token_admits_one_more_node(
     made = expect_result(answer.create_enrollment_token, "CreateEnrollmentTokenResponse").bootstrap_token
     assert (made.name, made.cluster_id) == ("second", edge.cluster_id)
     assert made.token is not None
-    answer2 = await sdk().bootstrap_edge(BootstrapEdgeInput(token=made.token, preferredNodeId="second-node"))
+    answer2 = await sdk().bootstrap_edge(
+        BootstrapEdgeInput(token=made.token, preferredNodeId=f"second-{random_text(8)}")
+    )
     assert expect_result(answer2.bootstrap_edge, "BootstrapEdgeResponse").cluster_id == edge.cluster_id
     assert (await clusters_of(platform, tenant))[edge.cluster_id].node_count == 2
     refused = await sdk(tenant).create_enrollment_token("default")

@@ -1,6 +1,6 @@
 """The command line: `python -m frameworks.media.demo rtmp://host/app/key --cache DIR`.
 
-Without a URL it is read from FRAMEWORKS_DEMO_URL, because a key in the arguments is for every user of the machine to see.
+Without a URL it is read from FRAMEWORKS_DEMO_URL: arguments, and a key in them, are for every user to see.
 """
 
 import argparse

@@ -43,7 +43,7 @@ class Track:
 
 @dataclass(slots=True)
 class Frame:
-    """One coded picture or audio frame. Times in the track's ticks; `data` is length-prefixed NAL units or raw audio."""
+    """One coded picture or audio frame, times in the track's ticks, `data` length-prefixed NAL units or raw audio."""
 
     track: int
     dts: int
