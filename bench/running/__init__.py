@@ -20,9 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 from frameworks.cli.layout import LOOPBACK_PORTS, PUBLIC_PORTS
+from frameworks.kit.clock import random_text
 
 START_WITHIN = 180.0
 UP = b"FrameWorks is up"
@@ -123,6 +125,17 @@ class Platform:
         """Where the media node posts a trigger."""
         secret = (self.data / "helmsman" / "node-1" / "trigger.key").read_bytes().hex()[:32]
         return f"{self.url('helmsman')}/webhooks/mist/{secret}/{name}"
+
+    def trigger_headers(self, name: str) -> dict[str, str]:
+        """What the media node sends with one firing of a trigger."""
+        state = msgspec.msgpack.decode((self.data / "helmsman" / "node-1" / "state.bin").read_bytes())
+        return {
+            "x-trigger": name,
+            "x-trigger-uuid": random_text(32),
+            "x-trigger-unixmillis": str(time.time_ns() // 1_000_000),
+            "x-instance": state["boot"],
+            "x-pid": "1",
+        }
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """Run a document as the demo's owner; stops the bench on errors."""

@@ -46,3 +46,13 @@ async def test_a_viewer_is_a_number_on_the_streams_page(
     async with Viewer(platform, stream.playback_id) as viewer:
         await viewer.progress()
         await eventually(watched, what="one viewer")
+
+
+async def test_running_services_are_discovered(platform: Platform, tenant: Tenant) -> None:
+    asked = '{ discoverServicesConnection(type: "foghorn") { nodes { serviceId status } } }'
+
+    async def found() -> bool:
+        nodes = (await tenant.graphql(asked))["discoverServicesConnection"]["nodes"]
+        return {"serviceId": "foghorn", "status": "RUNNING"} in nodes
+
+    await eventually(found, what="Foghorn in the registry")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import uvloop
 
 from frameworks.assembly import MODULES, chosen
+from frameworks.cli.registration import reporter
 from frameworks.contracts.permissions import RPC
 from frameworks.kit import config, log
 from frameworks.kit.host import HostSettings, ProcessHost, serve
@@ -18,6 +19,10 @@ def run_modules(targets: tuple[str, ...]) -> None:
     env = config.environment()
     _refuse_unknown({HostSettings, *(kind for module in modules for kind in module.settings)}, env)
     host = ProcessHost(env, rules=RPC)
+    cluster = config.load(HostSettings, env).cluster
+    names = tuple(module.name for module in modules)
+    if cluster and (loop := reporter(host, names, cluster)) is not None:
+        host.spawn("host.registration", loop, module="host")
     uvloop.run(serve(modules, host, on_ready=gc.freeze))
 
 

@@ -101,8 +101,8 @@ class MistApi:
         return str(answer.get("config", {}).get("iid", ""))
 
     async def stop(self, name: str) -> None:
-        """Drop a stream's publisher and viewers."""
-        await self.call(stop_sessions=[name])
+        """Drop a stream's publisher and viewers. A list would be taken for connectors by some MistServers."""
+        await self.call(stop_sessions=name)
 
     async def invalidate(self, name: str) -> None:
         """Ask USER_NEW again for a stream's sessions."""

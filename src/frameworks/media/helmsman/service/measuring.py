@@ -187,8 +187,8 @@ class Measuring:
 
     async def _drop(self, publisher: Publisher, reason: str) -> None:
         self._log.warning("publisher.dropped", stream_id=publisher.admitted.stream_id, reason=reason)
-        publisher.connected = False
         await self._node.stop(f"live+{publisher.admitted.internal_name}")
+        publisher.connected = False
 
     async def record_streams(self) -> None:
         """One metrics event per live stream."""
