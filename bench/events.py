@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from running import Platform, holds, running, show
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from frameworks.kit import log
 from frameworks.kit.clock import random_text
 from frameworks.kit.eventlog import EventLog, Outgoing
 from frameworks.kit.eventlog import connect as connect_log
@@ -40,30 +42,28 @@ QUERY = """
 """
 
 
-class Screen:
-    """What an owner's subscription shows, and since when."""
+@dataclass(frozen=True)
+class Shown:
+    """An arrival on the owner's page: which session, and when."""
 
-    def __init__(self) -> None:
-        self._seen: dict[str, asyncio.Future[float]] = {}
+    session: str
+    at: float
 
-    def of(self, session: str) -> "asyncio.Future[float]":
-        """When the arrival of `session` was shown."""
-        return self._seen.setdefault(session, asyncio.get_running_loop().create_future())
 
-    async def read(self, socket: Any) -> None:
-        """Note every arrival, until cancelled."""
-        async for text in socket:
-            message = json.loads(text)
-            if message["type"] == "ping":
-                await socket.send('{"type":"pong"}')
-            elif message["type"] == "next":
-                shown = self.of(message["payload"]["data"]["liveConnectionEvents"]["sessionId"])
-                if not shown.done():
-                    shown.set_result(time.perf_counter())
+async def read(socket: Any, shown: "asyncio.Queue[Shown]") -> None:
+    """Note every arrival, until cancelled."""
+    async for text in socket:
+        message = json.loads(text)
+        if message["type"] == "ping":
+            await socket.send('{"type":"pong"}')
+        elif message["type"] == "next":
+            row = message["payload"]["data"]["liveConnectionEvents"]
+            if row["eventType"] == "connect":
+                shown.put_nowait(Shown(row["sessionId"], time.perf_counter()))
 
 
 @asynccontextmanager
-async def screen(platform: Platform) -> AsyncIterator[Screen]:
+async def screen(platform: Platform) -> AsyncIterator["asyncio.Queue[Shown]"]:
     """The owner's open page."""
     url = platform.facts["graphql_url"].replace("http", "ws", 1) + "/ws"
     async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None) as socket:
@@ -71,8 +71,8 @@ async def screen(platform: Platform) -> AsyncIterator[Screen]:
         await socket.send(json.dumps({"type": "connection_init", "payload": token}))
         await socket.recv()
         await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": SUBSCRIPTION}}))
-        shown = Screen()
-        reading = asyncio.create_task(shown.read(socket))
+        shown = asyncio.Queue[Shown]()
+        reading = asyncio.create_task(read(socket, shown))
         try:
             yield shown
         finally:
@@ -80,10 +80,10 @@ async def screen(platform: Platform) -> AsyncIterator[Screen]:
             await asyncio.gather(reading, return_exceptions=True)
 
 
-async def arrive(client: httpx.AsyncClient, platform: Platform, stream: str, session: str) -> float:
+async def arrive(client: httpx.AsyncClient, platform: Platform, stream: str) -> float:
     """Tell Helmsman of a viewer; when it was told."""
     url = f"{platform.url('media')}/cmaf/{platform.facts['playback_id']}/index.m3u8"
-    lines = (stream, "127.0.0.1", random_text(8), "CMAF", url, session, "false")
+    lines = (stream, "127.0.0.1", random_text(8), "CMAF", url, random_text(64), "false")
     headers = platform.trigger_headers("USER_NEW")
     began = time.perf_counter()
     answer = await client.post(
@@ -145,10 +145,10 @@ async def measure(platform: Platform, count: int) -> bool:
         rewritten = await client.post(platform.trigger("PLAY_REWRITE"), content="\n".join(lines).encode())
         stream = rewritten.text
         for _ in range(count + 2):
-            session = random_text(32)
-            began = await arrive(client, platform, stream, session)
-            on_screen.append(await asyncio.wait_for(shown.of(session), 30.0) - began)
-            in_history.append(await asyncio.wait_for(stored(client, platform, session), 60.0) - began)
+            began = await arrive(client, platform, stream)
+            seen = await asyncio.wait_for(shown.get(), 30.0)
+            on_screen.append(seen.at - began)
+            in_history.append(await asyncio.wait_for(stored(client, platform, seen.session), 60.0) - began)
             limit.append(await through_the_log(log, subscription))
     bare = show("the log alone", limit[2:])
     first, second = show("on the socket", on_screen[2:]), show("in the history", in_history[2:])
@@ -164,6 +164,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--viewers", type=int, default=40)
     chosen = arguments.parse_args()
+    log.setup("ERROR")
     with running(env=PLAN) as platform:
         kept = asyncio.run(measure(platform, chosen.viewers))
     sys.exit(not kept)

@@ -56,6 +56,11 @@ def is_new_enough(version: str) -> bool:
     return minor >= old_minor if major == old else (major, minor) >= later
 
 
+def say(text: str) -> None:
+    """Tell what happens, before the tools it starts write anything."""
+    print(f"console: {text}", flush=True)
+
+
 def node_folder() -> Path:
     """The folder with a `node` and `npm` to use; raises BuildFailed."""
     for candidate in (shutil.which("node"), str(_venv_folder() / "node")):
@@ -63,7 +68,7 @@ def node_folder() -> Path:
             continue
         version = _version(candidate)
         if is_new_enough(version):
-            print(f"console: using Node {version} ({candidate})")
+            say(f"using Node {version} ({candidate})")
             return Path(candidate).parent
     return _installed_node()
 
@@ -77,14 +82,14 @@ def _version(node: str) -> str:
 
 
 def _installed_node() -> Path:
-    print(f"console: no Node ≥ 20.19 or ≥ 22.12 here; installing {NODE_PACKAGE} into {sys.prefix}")
+    say(f"no Node ≥ 20.19 or ≥ 22.12 here; installing {NODE_PACKAGE} into {sys.prefix}")
     for command in _installer():
         _run([*command], ROOT, {})
     folder = _venv_folder()
     version = _version(str(folder / "node"))
     if not is_new_enough(version):
         raise BuildFailed(f"{NODE_PACKAGE} brought no usable Node. Install Node 22, then `make console`.")
-    print(f"console: using Node {version} ({folder / 'node'})")
+    say(f"using Node {version} ({folder / 'node'})")
     return folder
 
 
@@ -106,14 +111,14 @@ def install(node: Path) -> None:
     lock = hashlib.sha256((SOURCE / "package-lock.json").read_bytes()).hexdigest()
     if MODULES_STAMP.exists() and MODULES_STAMP.read_text() == lock:
         return
-    print("console: installing the packages of package-lock.json")
+    say("installing the packages of package-lock.json")
     _npm(node, "ci", "--no-audit", "--no-fund", "--loglevel=error")
     MODULES_STAMP.write_text(lock)
 
 
 def build(node: Path, made_from: str) -> None:
     """`vite build`, then remember what it was made from."""
-    print(f"console: building into {TARGET.relative_to(ROOT)}")
+    say(f"building into {TARGET.relative_to(ROOT)}")
     STAMP.unlink(missing_ok=True)
     _npm(node, "run", "--silent", "build", "--", "--logLevel", "warn")
     if not (TARGET / "index.html").exists():
@@ -145,7 +150,7 @@ def main() -> None:
     made_from = digest(SOURCE)
     is_current = STAMP.exists() and STAMP.read_text() == made_from and (TARGET / "index.html").exists()
     if is_current and not wants_check:
-        print("console: up to date")
+        say("up to date")
         return
     began = time.monotonic()
     try:
@@ -156,7 +161,7 @@ def main() -> None:
         build(node, made_from)
     except BuildFailed as failed:
         sys.exit(f"console: {failed}")
-    print(f"console: built in {time.monotonic() - began:.0f} s")
+    say(f"built in {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -38,8 +38,10 @@ class NodeAway(Unavailable):
 class MistApi:
     """`MediaNode` over HTTP on loopback."""
 
-    def __init__(self, url: str, secret: str, public_url: str) -> None:
-        self._client = httpx.AsyncClient(base_url=url, timeout=3.0, trust_env=False)
+    def __init__(
+        self, url: str, secret: str, public_url: str, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._client = httpx.AsyncClient(base_url=url, timeout=3.0, trust_env=False, transport=transport)
         self._secret = secret
         self._public_url = public_url.rstrip("/")
 
