@@ -2,10 +2,11 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 VENV := .venv
+TOOLS := .venv-tools
 BIN := $(VENV)/bin
 PYTHON ?= python3
 ARGS ?=
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$(PATH)
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
 .PHONY: help up check test unit contract flows browser sdk lint types protos deps console bench clean doctor
@@ -18,9 +19,9 @@ doctor: ## Check that make, git and a Python with venv are here
 
 $(VENV)/.installed: pyproject.toml uv.lock
 	@sh tools/doctor.sh $(PYTHON)
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
-	@$(BIN)/uv sync --frozen --all-extras --quiet
+	@test -x $(TOOLS)/bin/uv || { $(PYTHON) -m venv $(TOOLS) && \
+	    $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"; }
+	@$(TOOLS)/bin/uv sync --frozen --all-extras --quiet --python $(PYTHON)
 	@touch $@
 
 console: $(VENV)/.installed ## Build the web console
@@ -39,7 +40,7 @@ lint: $(VENV)/.installed
 	@$(BIN)/python -m tools.lint
 	@$(BIN)/python tools/protos.py --check
 	@$(BIN)/python tools/settings_docs.py --check
-	@codespell README.md CHANGELOG.md CONTRIBUTING.md docs src proto tests tools bench --skip '*/static/*,*/pb/*,*.json'
+	@codespell -L trun,ue,te README.md CHANGELOG.md CONTRIBUTING.md docs src proto tests tools bench --skip '*/static/*,*/pb/*,*.json'
 
 types: $(VENV)/.installed
 	@mypy
@@ -73,4 +74,4 @@ bench: $(VENV)/.installed console ## Measure every claim (minutes)
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## Remove what was built (not the data directory)
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/frameworks/support/console/static web/console/node_modules
+	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/frameworks/support/console/static web/console/node_modules

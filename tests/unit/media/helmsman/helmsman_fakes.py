@@ -76,6 +76,8 @@ class Platform:
         return NodeReading(100, 10, 5, 0, 0, 1000, 2000, {})
 
     async def stop(self, name: str) -> None:
+        if self.away:
+            raise Unavailable("away")
         self.stopped.append(name)
 
     def kinds(self) -> list[str]:

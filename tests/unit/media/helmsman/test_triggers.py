@@ -131,3 +131,15 @@ def test_a_publisher_is_denied_when_the_handler_is_dead() -> None:
     assert (entry["onfail"], entry["sync"], entry["default"]) == ("deny", True, "false")
     assert entry["handler"].endswith("/push_rewrite")
     assert len(entry["handler"]) <= 127
+
+
+def test_triggers_are_for_every_stream_because_mistservers_read_prefixes_differently() -> None:
+    configured = domain.expected_triggers("http://127.0.0.1:1/x")
+    assert all(entry["streams"] == [] for entries in configured.values() for entry in entries)
+
+
+def test_only_triggers_that_are_asked_have_a_refusal_for_a_dead_handler() -> None:
+    configured = domain.expected_triggers("http://127.0.0.1:1/x")
+    asked = {name for name, [entry] in configured.items() if "onfail" in entry}
+    assert asked == {"PUSH_REWRITE", "PLAY_REWRITE", "USER_NEW"}
+    assert {entry["default"] for name, [entry] in configured.items() if name not in asked} == {"true"}

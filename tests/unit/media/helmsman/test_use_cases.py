@@ -7,14 +7,17 @@ from helmsman_fakes import (
     RUNTIME,
     STREAM,
     TENANT,
+    VIEWABLE,
     Platform,
     push,
     trigger,
     user_end,
     user_new,
 )
+from msgspec.structs import replace
 
 from frameworks.kit.clock import FakeClock, micros
+from frameworks.kit.errors import Unavailable
 from frameworks.kit.geo import Geo
 from frameworks.media.helmsman.domain import Action
 from frameworks.media.helmsman.service.measuring import Measuring
@@ -109,6 +112,51 @@ async def test_full_is_live_and_empty_is_offline(platform: Platform, publishing:
     states = [fact.body["state"] for fact in platform.facts if fact.kind == "stream-lifecycle"]
     assert states == ["started", "live", "offline", "ended"]
     assert publishing.publishers == {}
+
+
+async def test_a_node_that_never_tells_of_closed_inputs_gives_the_claim_back_at_the_end(
+    platform: Platform, publishing: Publishing
+) -> None:
+    await publishing.admit(push())
+    await publishing.buffer(trigger("STREAM_BUFFER", RUNTIME, "EMPTY", uuid="b2"))
+    assert platform.released == []
+    await publishing.ended(trigger("STREAM_END", RUNTIME, "10", "20", "1", "1", "0", "5", uuid="e1"))
+    assert platform.released == [(STREAM, 1, "u-1")]
+
+
+async def test_a_publisher_that_could_not_be_dropped_is_dropped_later(
+    platform: Platform, publishing: Publishing, clock: FakeClock
+) -> None:
+    measuring = Measuring(platform, platform, publishing, platform, clock, "n1")
+    await publishing.admit(push())
+    await measuring.look()
+    platform.held = False
+    platform.away = True
+    with pytest.raises(Unavailable):
+        await measuring.renew_claims()
+    platform.away = False
+    await measuring.renew_claims()
+    assert platform.stopped == [RUNTIME]
+
+
+async def test_a_suspended_streams_viewers_are_refused_when_they_are_asked_about_again(
+    platform: Platform, viewing: Viewing, clock: FakeClock
+) -> None:
+    await viewing.opened(user_new("s1"))
+    platform.viewable = replace(VIEWABLE, suspended=True)
+    await clock.advance(5)
+    assert (await viewing.opened(user_new("s1"))).body == "false"
+    await viewing.closed(user_end("s1"))
+    assert platform.facts[-1].body["up_bytes"] == 6528
+
+
+async def test_a_viewer_stays_while_nobody_can_be_asked_about_it(
+    platform: Platform, viewing: Viewing, clock: FakeClock
+) -> None:
+    await viewing.opened(user_new("s1"))
+    platform.away = True
+    await clock.advance(5)
+    assert (await viewing.opened(user_new("s1"))).body == "true"
 
 
 async def test_a_playback_id_becomes_the_runtime_name_and_that_stays(viewing: Viewing) -> None:
