@@ -30,7 +30,7 @@ from frameworks.kit.eventlog import EventLog, Outgoing
 from frameworks.kit.eventlog import connect as connect_log
 
 SOCKET, HISTORY = 1.0, 5.0
-MOST_SOCKET, MOST_HISTORY = 60.0, 300.0
+MOST_SOCKET, MOST_HISTORY = 12.0, 200.0
 TOPIC = "bench_events"
 PLAN = {"PURSER_FREE_MAX_VIEWERS": "100000"}
 SUBSCRIPTION = "subscription { liveConnectionEvents { eventType sessionId } }"

@@ -28,7 +28,7 @@ from playwright.async_api import TimeoutError as NotInTime
 from running import Platform, holds, running
 
 BOUND = 2.0
-MOST = 3.0
+MOST = 2.5
 SETTLE = 10.0
 HLS = Path(__file__).parents[1] / "web" / "console" / "node_modules" / "hls.js" / "dist" / "hls.min.js"
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"

@@ -23,7 +23,7 @@ from frameworks.kit.clock import random_text
 from frameworks.kit.host import ProcessHost
 
 BOUND = 0.030
-MOST = 12.0
+MOST = 8.0
 PLAN = {"PURSER_FREE_MAX_STREAMS": "100000", "PURSER_FREE_MAX_LIVE_STREAMS": "100000"}
 
 

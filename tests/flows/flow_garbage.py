@@ -70,8 +70,8 @@ async def send(
                 said += piece
                 if not ends:
                     break
-    except ConnectionResetError:
-        pass
+    except ConnectionError:
+        pass  # a refusal may come with a reset, when we still had more to say
     finally:
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)

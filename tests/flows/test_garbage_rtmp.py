@@ -8,6 +8,7 @@ import pytest
 from fixtures_platform import Platform
 from flow_garbage import Watch, send, unharmed
 
+from frameworks.media.mist.protocols.amf import Value
 from frameworks.media.mist.protocols.rtmp import messages
 from frameworks.media.mist.protocols.rtmp.chunks import ChunkWriter
 from frameworks.media.mist.protocols.rtmp.handshake import PACKET
@@ -19,7 +20,7 @@ FLOOD = 1500
 """Connections of one address; 64 are its share."""
 
 
-def command(stream: int, name: str, *arguments: object) -> bytes:
+def command(stream: int, name: str, *arguments: Value) -> bytes:
     """One command, as an encoder writes it."""
     return ChunkWriter().write(3, messages.command(stream, name, 1.0, *arguments))
 
@@ -74,7 +75,8 @@ async def test_what_no_encoder_sends_is_refused(platform: Platform, what: str) -
     garbage, code = GARBAGE[what]
     async with unharmed(platform) as watch:
         await send(platform.port("rtmp"), garbage)
-        await watch.moved("mist", REFUSED, **({"code": code} if code else {}))
+        labels = {"code": code} if code else {}
+        await watch.moved("mist", REFUSED, 1, **labels)
 
 
 async def test_half_a_handshake_is_no_error(platform: Platform) -> None:
