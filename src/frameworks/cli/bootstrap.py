@@ -34,9 +34,8 @@ async def ensure(*, demo: bool) -> dict[str, str]:
     env = config.environment()
     host = ProcessHost(env, rules={})
     data = config.load(HostSettings, env).data_dir
-    node = await _ensure_node(host.peer(QuartermasterServiceStub, service="cli"), env)
-    made = await _ensure_demo(host.peer(CommodoreServiceStub, service="cli"), data) if demo else {}
-    return node | made
+    await _ensure_node(host.peer(QuartermasterServiceStub, service="cli"), env)
+    return await _ensure_demo(host.peer(CommodoreServiceStub, service="cli"), data) if demo else {}
 
 
 def _wants_token(token_file: Path) -> bool:
@@ -53,7 +52,7 @@ def _write_token(path: Path, token: str) -> None:
     path.write_text(token)
 
 
-async def _ensure_node(stub: "QuartermasterServiceAsyncStub", env: dict[str, str]) -> dict[str, str]:
+async def _ensure_node(stub: "QuartermasterServiceAsyncStub", env: dict[str, str]) -> None:
     """The node of this machine gets a token, unless it was enrolled before."""
     token_file = Path(env["HELMSMAN_ENROLLMENT_TOKEN_FILE"])
     if _wants_token(token_file):
@@ -63,7 +62,6 @@ async def _ensure_node(stub: "QuartermasterServiceAsyncStub", env: dict[str, str
             )
         )
         _write_token(token_file, token.token)
-    return {}
 
 
 async def _ensure_demo(stub: "CommodoreServiceAsyncStub", data: Path) -> dict[str, str]:

@@ -2,15 +2,6 @@
 
 import re
 from typing import NewType
-from uuid import UUID
-
-TenantId = NewType("TenantId", UUID)
-UserId = NewType("UserId", UUID)
-StreamId = NewType("StreamId", UUID)
-"""The stream's public, stable id (a UUID)."""
-KeyId = NewType("KeyId", UUID)
-EventId = NewType("EventId", UUID)
-SessionId = NewType("SessionId", UUID)
 
 StreamKey = NewType("StreamKey", str)
 """The secret a publisher pushes with: `sk_` and 32 characters. Never logged, never in an event."""
@@ -18,8 +9,6 @@ PlaybackId = NewType("PlaybackId", str)
 """What viewers ask for: 16 characters of [a-z0-9]."""
 InternalName = NewType("InternalName", str)
 """The opaque name a stream has on nodes: 32 characters of [a-z0-9]; the node's runtime name is `live+<internal>`."""
-NodeId = NewType("NodeId", str)
-ClusterId = NewType("ClusterId", str)
 
 STREAM_KEY = re.compile(r"sk_[a-z0-9]{32}")
 PLAYBACK_ID = re.compile(r"[a-z0-9]{16}")

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import msgspec
 
 from frameworks.contracts import topics
-from frameworks.contracts.ids import STREAM_KEY, internal_name, runtime_name
+from frameworks.contracts.ids import STREAM_KEY, InternalName, internal_name, runtime_name
 from frameworks.kit import log as logs
 from frameworks.kit.clock import Clock, micros
 from frameworks.kit.errors import Refusal, Unavailable
@@ -117,7 +117,7 @@ class Publishing:
             self._log.info("publish.refused", reason=answer.reason, key_fingerprint=domain.fingerprint(key))
             return Verdict(Action.DENY, "", answer.message)
         await self._begin(answer, trigger, url, address, domain.fingerprint(key))
-        return Verdict(Action.VALUE, runtime_name(answer.internal_name))  # type: ignore[arg-type]
+        return Verdict(Action.VALUE, runtime_name(InternalName(answer.internal_name)))
 
     async def _begin(
         self, admitted: Admitted, trigger: Trigger, url: str, address: str, fingerprint: str
