@@ -30,7 +30,6 @@ from frameworks.kit.eventlog import EventLog, Outgoing
 from frameworks.kit.eventlog import connect as connect_log
 
 SOCKET, HISTORY = 1.0, 5.0
-MOST_SOCKET, MOST_HISTORY = 12.0, 200.0
 TOPIC = "bench_events"
 PLAN = {"PURSER_FREE_MAX_VIEWERS": "100000"}
 SUBSCRIPTION = "subscription { liveConnectionEvents { eventType sessionId } }"
@@ -153,8 +152,8 @@ async def measure(platform: Platform, count: int) -> bool:
     bare = show("the log alone", limit[2:])
     first, second = show("on the socket", on_screen[2:]), show("in the history", in_history[2:])
     kept = (
-        holds("on the socket", first, SOCKET, "s", limit=bare, most=MOST_SOCKET),
-        holds("in the history", second, HISTORY, "s", limit=bare, most=MOST_HISTORY),
+        holds("on the socket", first, SOCKET, "s", limit=bare),
+        holds("in the history", second, HISTORY, "s", limit=bare),
     )
     return all(kept)
 

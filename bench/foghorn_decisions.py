@@ -1,4 +1,4 @@
-"""Claim: Foghorn decides 10,000 times a second on one core among 1,000 nodes, at a third of the bare arithmetic.
+"""Claim: Foghorn decides 10,000 times a second on one core among 1,000 nodes.
 
 A decision filters, scores and ranks all nodes, takes the best five, has a reason for every candidate and reserves
 bandwidth on the chosen one; one node reports anew every 1,000 decisions. The limit, measured in the same run, is the
@@ -22,7 +22,6 @@ DECISIONS = 4_000
 ROUNDS = 5
 CHANGE_EVERY = 1_000
 PER_SECOND = 10_000
-SHARE = 1 / 3
 WANTED = Wanted("edge", frozenset({"c0", "c1", "c2"}), "stream", Position(52.0, 5.0))
 
 
@@ -71,14 +70,17 @@ def main() -> int:
 
     def arithmetic(_: int) -> object:
         load = 1 - (columns.up + fleet.reserved) / columns.limit
-        angle = np.arccos(np.clip(columns.unit @ where, -1.0, 1.0))
+        angle = np.arccos(np.clip(where @ columns.unit, -1.0, 1.0))
         return columns.idle[0] * 500 + columns.idle[1] * 500 + load * 1000 + (1 - angle / np.pi) * 1000
 
     decisions, limit = per_second(decide), per_second(arithmetic)
-    print(f"decisions/s of one core   {decisions:10,.0f}   claim {PER_SECOND:,}")
-    print(f"bare arithmetic/s         {limit:10,.0f}")
-    print(f"ratio                     {decisions / limit:10.2f}   claim {SHARE:.2f}")
-    return 0 if decisions >= PER_SECOND and decisions / limit >= SHARE else 1
+    kept = decisions >= PER_SECOND
+    print(f"nodes                     {NODES:10,}")
+    print(
+        f"decisions/s of one core   {decisions:10,.0f}   claim {PER_SECOND:,}: {'holds' if kept else 'DOES NOT HOLD'}"
+    )
+    print(f"bare arithmetic/s         {limit:10,.0f}   {decisions / limit:.2f} of it")
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

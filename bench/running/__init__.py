@@ -1,7 +1,7 @@
 """A whole platform, started for a measurement as a user starts it: where it is, what it uses, how to judge it.
 
-A bound in seconds is a promise for a machine that does nothing else. On a busy one the ratio to the limit measured
-in the same run decides, so that a bench fails for what we do, not for what others do.
+The verdict is the claim and nothing else. Beside it stand the ratio to a limit measured in the same run, which tells a
+slow machine from slow code, and how busy the machine was before we began.
 """
 
 import json
@@ -169,6 +169,7 @@ def _name(line: Sequence[str]) -> str:
 @contextmanager
 def running(*, demo: bool = True, env: Mapping[str, str] | None = None) -> Iterator[Platform]:
     """A platform in a scratch directory, stopped and deleted at the end."""
+    tell_machine()
     with tempfile.TemporaryDirectory(prefix="fw") as scratch:
         platform = Platform(Path(scratch) / "d", demo=demo, env=env or {})
         platform.start()
@@ -191,13 +192,15 @@ def show(name: str, seconds: Sequence[float]) -> float:
     return found
 
 
-def holds(
-    what: str, figure: float, bound: float, unit: str, *, limit: float, most: float | None = None
-) -> bool:
-    """Print a figure, the limit measured beside it and their ratio; whether bound or ratio (`most`) is kept."""
-    ratio = figure / limit
-    kept = figure <= bound or (most is not None and ratio <= most)
-    allowed = "" if most is None else f", {most:g} on a busy machine"
+def tell_machine() -> None:
+    """Print how many processors there are, and how many tasks wanted one in the last minute."""
+    print(f"machine: {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before the start")
+
+
+def holds(what: str, figure: float, bound: float, unit: str, *, limit: float) -> bool:
+    """Print a figure, its ratio to the limit measured beside it, and the verdict: whether the claim is kept."""
+    kept = figure <= bound
     verdict = "holds" if kept else "DOES NOT HOLD"
-    print(f"{what}: {figure:.3g} {unit} (claim {bound:g}), ratio {ratio:.1f}{allowed}: {verdict}")
+    ratio = f"{figure / limit:.1f} times the limit {limit:.3g} {unit}"
+    print(f"{what}: {figure:.3g} {unit}, {ratio}; claim {bound:g} {unit}: {verdict}")
     return kept

@@ -50,6 +50,7 @@ async def test_a_servicer_may_answer_before_the_requests_end(side: Side) -> None
 async def test_a_source_of_requests_that_fails_cancels_the_call_and_the_caller_sees_why(side: Side) -> None:
     async def notes() -> AsyncIterator[Any]:
         yield side.note(number=7)
+        await side.echo.reached.wait()
         raise LookupError("the source broke")
 
     with pytest.raises(LookupError, match="the source broke"):

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import os
+import random
 import secrets
 import time
 import uuid
@@ -106,6 +107,11 @@ def uuid7(at: datetime | None = None) -> uuid.UUID:
 def random_bytes(count: int) -> bytes:
     """Bytes fit for secrets."""
     return os.urandom(count)
+
+
+def random_hex(digits: int) -> str:
+    """Hex digits that nobody else has, for names: guessable, so not for secrets, but drawn without a system call."""
+    return f"{random.getrandbits(4 * digits):0{digits}x}"
 
 
 def random_text(length: int, alphabet: str = "abcdefghijklmnopqrstuvwxyz0123456789") -> str:

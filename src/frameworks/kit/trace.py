@@ -3,15 +3,17 @@
 The id travels beside a call and is the only context variable of the kit; an identity never is one.
 """
 
+import itertools
 import re
 from contextvars import ContextVar
 
-from frameworks.kit.clock import random_bytes
+from frameworks.kit.clock import random_hex
 
 TRACEPARENT = "traceparent"
 
 _FORMAT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _NONE = "0" * 32
+_spans = itertools.count(int(random_hex(15), 16))
 
 current: ContextVar[str | None] = ContextVar("trace", default=None)
 """The trace id of the call or request being served here."""
@@ -20,9 +22,14 @@ current: ContextVar[str | None] = ContextVar("trace", default=None)
 def accept(traceparent: str | bytes | None) -> str:
     """The trace id a caller sent, or a new one when it sent none that is valid."""
     match = _FORMAT.fullmatch(traceparent) if isinstance(traceparent, str) else None
-    return match[1] if match and match[1] != _NONE else random_bytes(16).hex()
+    return match[1] if match and match[1] != _NONE else random_hex(32)
+
+
+def here() -> str:
+    """The current trace, or a new one."""
+    return current.get() or random_hex(32)
 
 
 def header(trace: str | None = None) -> str:
     """A `traceparent` for a call made now: within `trace`, the current trace, or a new one."""
-    return f"00-{trace or current.get() or random_bytes(16).hex()}-{random_bytes(8).hex()}-01"
+    return f"00-{trace or here()}-{next(_spans):016x}-01"

@@ -13,6 +13,8 @@ MAX_MESSAGE = 8 * 1024 * 1024
 """Bytes; both transports refuse a larger message in either direction."""
 
 Metadata = tuple[tuple[str, str | bytes], ...]
+Sent = tuple[str | None, str]
+"""What goes along with a call: the authorization, if any, and the trace id."""
 
 _VERSION = re.compile(r"v\d+")
 
@@ -81,8 +83,8 @@ class Call:
         return forwarded
 
 
-def find(metadata: Metadata) -> tuple[str | None, str | None]:
-    """The trace parent and the authorization sent; an authorization that is not one text is empty."""
+def told(metadata: Metadata) -> tuple[str | None, str | None]:
+    """Authorization and trace parent in metadata; an authorization that is not one text is empty."""
     traceparent: str | None = None
     authorization: str | None = None
     for key, value in metadata:
@@ -91,4 +93,11 @@ def find(metadata: Metadata) -> tuple[str | None, str | None]:
         elif key == AUTHORIZATION:
             single = isinstance(value, str) and authorization in (None, value)
             authorization = str(value) if single else ""
-    return traceparent, authorization
+    return authorization, traceparent
+
+
+def metadata_of(sent: Sent) -> Metadata:
+    """What goes along with a call, as metadata."""
+    authorization, trace_id = sent
+    traceparent = (trace.TRACEPARENT, trace.header(trace_id))
+    return (traceparent,) if authorization is None else ((AUTHORIZATION, authorization), traceparent)

@@ -9,8 +9,9 @@ import grpc.aio
 
 from frameworks.kit import trace
 from frameworks.kit.clock import Clock, SystemClock
-from frameworks.kit.rpc.call import AUTHORIZATION, MAX_MESSAGE, Forwarded, Metadata, service_of
-from frameworks.kit.rpc.faults import fault_of
+from frameworks.kit.rpc.call import MAX_MESSAGE, Forwarded, Sent, metadata_of, service_of, told
+from frameworks.kit.rpc.faults import ended, fault_of
+from frameworks.kit.rpc.loopback import Loopback
 
 UNARY_DEADLINE = 5.0
 """Seconds a call with one request and one response may take when its caller sets no `timeout`."""
@@ -57,8 +58,10 @@ class Bearer(Protocol):
         """A token for the service `audience`."""
 
 
-def connect(address: str) -> grpc.aio.Channel:
+def connect(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
     """A channel to `host:port` or `unix:path`; it connects on the first call and again after each loss."""
+    if credentials is not None and not address.startswith("unix:"):
+        return grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
     return grpc.aio.insecure_channel(address, options=_OPTIONS)
 
 
@@ -93,6 +96,7 @@ class Channel:
         self._identity = identity
         self._clock = clock or SystemClock()
         self._deadline = deadline
+        self._credentials: dict[str, tuple[str, str]] = {}
 
     def unary_unary(self, path: str, *codec: Any, **registered: Any) -> "Callable[..., Reply]":
         """A method with one request and one response."""
@@ -116,25 +120,28 @@ class Channel:
         path: str,
         codec: tuple[Any, ...],
         keywords: dict[str, Any],
-        kind: "Callable[[Any, str, str, Requests | None], R]",
+        kind: "Callable[[Any, str, Requests | None], R]",
         deadline: float | None,
     ) -> Callable[..., R]:
         service = service_of(path)
         streaming = shape.startswith("stream")
-        ready: list[tuple[Transport, Any]] = []
+        ready: tuple[Transport | None, Any, bool] = None, None, False
 
-        def call(request: Any, timeout: float | None = None, metadata: Any = None, **options: Any) -> R:
+        def call(request: Any, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
+            nonlocal ready
             transport = self._resolve(path)
-            if not ready or ready[0][0] is not transport:
-                ready[:] = [(transport, getattr(transport, shape)(path, *codec, **keywords))]
+            if transport is not ready[0]:
+                make = getattr(transport, shape)(path, *codec, **keywords)
+                ready = transport, make, isinstance(transport, Loopback)
+            _, make, in_process = ready
+            within = self._timeout(deadline if timeout is None else timeout, metadata)
+            sent = self._sent(service, metadata)
+            if in_process:
+                return make(request, within, sent)
             outgoing = Requests(request) if streaming else None
-            made = ready[0][1](
-                request if outgoing is None else outgoing,
-                timeout=self._timeout(deadline if timeout is None else timeout, metadata),
-                metadata=self._metadata(service, metadata),
-                **options,
-            )
-            return kind(made, path, service, outgoing)
+            given = request if outgoing is None else outgoing
+            made = make(given, timeout=within, metadata=metadata_of(sent), **options)
+            return kind(made, path, outgoing)
 
         return call
 
@@ -144,19 +151,22 @@ class Channel:
         left = max(0.0, metadata.deadline - self._clock.monotonic())
         return left if timeout is None else min(timeout, left)
 
-    def _metadata(self, service: str, metadata: Sequence[tuple[str, str | bytes]] | None) -> Metadata:
-        if metadata is None and self._identity is not None:
-            return (
-                (AUTHORIZATION, f"Bearer {self._identity.bearer(service)}"),
-                (trace.TRACEPARENT, trace.header()),
-            )
-        pairs = tuple(metadata or ())
-        keys = {key for key, _ in pairs}
-        if AUTHORIZATION not in keys and self._identity is not None and not isinstance(metadata, Forwarded):
-            pairs = (*pairs, (AUTHORIZATION, f"Bearer {self._identity.bearer(service)}"))
-        if trace.TRACEPARENT not in keys:
-            pairs = (*pairs, (trace.TRACEPARENT, trace.header()))
-        return pairs
+    def _sent(self, service: str, metadata: Sequence[tuple[str, str | bytes]] | None) -> Sent:
+        identity = self._identity
+        if metadata is None:
+            return (None if identity is None else self._credential(identity, service)), trace.here()
+        authorization, traceparent = told(tuple(metadata))
+        if authorization is None and identity is not None and not isinstance(metadata, Forwarded):
+            authorization = self._credential(identity, service)
+        return authorization, trace.here() if traceparent is None else trace.accept(traceparent)
+
+    def _credential(self, identity: Bearer, service: str) -> str:
+        """Our own token; the same object until it is signed anew, which makes it quick to look up."""
+        token = identity.bearer(service)
+        kept = self._credentials.get(service)
+        if kept is None or kept[0] is not token:
+            kept = self._credentials[service] = token, f"Bearer {token}"
+        return kept[1]
 
 
 class Requests:
@@ -180,13 +190,16 @@ class Requests:
 
 
 class _Made:
-    """A call under way."""
+    """A call over the network; dropped before its end, it is cancelled."""
 
-    def __init__(self, call: Any, path: str, service: str, requests: Requests | None) -> None:
+    def __init__(self, call: Any, path: str, requests: Requests | None) -> None:
         self._call = call
         self._path = path
-        self._service = service
         self._requests = requests
+        self._iterator: AsyncIterator[Any] | None = None
+
+    def __del__(self) -> None:
+        self._call.cancel()
 
     def __getattr__(self, name: str) -> Any:
         """Everything else a `grpc.aio` call has: code, details, trailing_metadata, done, time_remaining."""
@@ -200,7 +213,7 @@ class _Made:
         if self._requests is not None and self._requests.error is not None:
             return self._requests.error
         if isinstance(error, grpc.aio.AioRpcError):
-            return fault_of(error, self._path, self._service)
+            return fault_of(ended(error), self._path)
         return error
 
 
@@ -218,21 +231,18 @@ class Reply(_Made):
 
 
 class Replies(_Made):
-    """A call with a stream of responses; iterating raises a Refusal or Unavailable. Dropped is cancelled."""
+    """A call with a stream of responses; iterating raises a Refusal or Unavailable."""
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
-        if "_iterator" not in self.__dict__:
-            self._iterator = self._call.__aiter__()
+        if self._iterator is None:
+            self._iterator = aiter(self._call)
         try:
-            return await self._iterator.__anext__()
+            return await anext(self._iterator)
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
             raised = self._raised(error)
             if raised is error:
                 raise
             raise raised from error
-
-    def __del__(self) -> None:
-        self._call.cancel()

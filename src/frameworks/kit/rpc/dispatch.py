@@ -1,11 +1,11 @@
 """Serving a call, whatever it came by: find the method, admit the caller, decode, run the servicer, encode.
 
-Both transports hand over bytes and metadata and get bytes or `Aborted` back, so that they can not differ.
+Both transports hand over bytes and what was sent along, and get bytes or `Aborted` back, so that they can not differ.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,8 @@ from google.protobuf.message_factory import GetMessageClass
 from frameworks.kit import log, metrics, trace
 from frameworks.kit.clock import Clock, SystemClock, random_text
 from frameworks.kit.errors import Forbidden, Refusal, Unauthenticated, Unavailable
-from frameworks.kit.identity import PUBLIC, Principal, Rule, Verifier
-from frameworks.kit.rpc.call import MAX_MESSAGE, Call, Metadata, find, service_of
+from frameworks.kit.identity import PUBLIC, Principal, PrincipalKind, Rule, Verifier
+from frameworks.kit.rpc.call import MAX_MESSAGE, Call, service_of
 from frameworks.kit.rpc.faults import Aborted, Status, incident, status_of
 
 Interceptor = Callable[[Call], AbstractAsyncContextManager[None]]
@@ -35,6 +35,11 @@ _REFUSED = metrics.counter(
     ("service", "method", "reason"),
     bound=1000,
 )
+_REMEMBERED = 64
+
+Admitted = tuple[Principal, float]
+"""A caller whom the rule admits, and the monotonic instant at which its credential expires."""
+
 _OWN_FACTS = frozenset({"method", "trace", "service", "code", "kind", "event", "exc_info", "level"})
 
 
@@ -54,7 +59,8 @@ class Malformed(Refusal):
 class Inbound:
     """What a transport knows of a call."""
 
-    metadata: Metadata
+    authorization: str | None
+    trace: str
     time_left: float | None
     trailing: list[tuple[str, str | bytes]] = field(default_factory=list)
 
@@ -64,6 +70,7 @@ class Endpoint:
 
     __slots__ = (
         "_calls",
+        "admitted",
         "audience",
         "handler",
         "method",
@@ -85,6 +92,8 @@ class Endpoint:
         self.request: type[Message] = GetMessageClass(descriptor.input_type)
         self.response: type[Message] = GetMessageClass(descriptor.output_type)
         self.handler: Callable[[Any, Call], Any] = getattr(servicer, descriptor.name)
+        self.admitted: dict[str | None, Admitted] = {}
+        """Services that may call, by the credential they show with every call."""
         self._calls: dict[str, Any] = {}
 
     def decode(self, data: bytes) -> Message:
@@ -149,8 +158,12 @@ class Dispatcher:
         """Serve a call with one response; raises Aborted."""
         try:
             call = self._admit(endpoint, inbound)
-            async with self._around(call):
-                response = endpoint.encode(await endpoint.handler(self._received(endpoint, request), call))
+            received = self._received(endpoint, request)
+            if self._interceptors:
+                async with _entered(self._interceptors, call):
+                    response = endpoint.encode(await endpoint.handler(received, call))
+            else:
+                response = endpoint.encode(await endpoint.handler(received, call))
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
@@ -167,7 +180,7 @@ class Dispatcher:
         try:
             call = self._admit(endpoint, inbound)
             async with (
-                self._around(call),
+                _entered(self._interceptors, call),
                 aclosing(endpoint.handler(self._received(endpoint, request), call)) as out,
             ):
                 async for message in out:
@@ -180,41 +193,45 @@ class Dispatcher:
             raise self._aborted(endpoint, inbound, error) from error
         endpoint.count("OK")
 
-    def _around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return _entered(self._interceptors, call) if self._interceptors else nullcontext()
-
     def _admit(self, endpoint: Endpoint, inbound: Inbound) -> Call:
-        traceparent, authorization = find(inbound.metadata)
-        trace_id = trace.accept(traceparent)
-        trace.current.set(trace_id)
-        principal = PUBLIC if authorization is None else self._caller(endpoint, authorization)
-        rule = self._rules.get(endpoint.path)
+        trace.current.set(inbound.trace)
+        admitted = endpoint.admitted.get(inbound.authorization)
+        if admitted is None or admitted[1] <= self._clock.monotonic():
+            admitted = self._check(endpoint, inbound.authorization)
+        return Call(
+            endpoint.path,
+            admitted[0],
+            inbound.trace,
+            clock=self._clock,
+            time_left=inbound.time_left,
+            authorization=inbound.authorization,
+            trailing=inbound.trailing,
+        )
+
+    def _check(self, endpoint: Endpoint, authorization: str | None) -> Admitted:
+        """Verify the caller and hold it against the rule; a service's own token is short-lived and remembered."""
         try:
+            principal = PUBLIC if authorization is None else self._caller(endpoint, authorization)
+            rule = self._rules.get(endpoint.path)
             if rule is None:
                 raise NoRule("Nobody may call this.")
             rule.check(principal)
         except Refusal as refusal:
             _REFUSED.labels(endpoint.service, endpoint.method, refusal.code).inc()
             raise
-        return Call(
-            endpoint.path,
-            principal,
-            trace_id,
-            clock=self._clock,
-            time_left=inbound.time_left,
-            authorization=authorization,
-            trailing=inbound.trailing,
-        )
+        left = (principal.expires - self._clock.now()).total_seconds()
+        admitted = principal, self._clock.monotonic() + left
+        if principal.kind is PrincipalKind.SERVICE:
+            if len(endpoint.admitted) >= _REMEMBERED:
+                endpoint.admitted.clear()
+            endpoint.admitted[authorization] = admitted
+        return admitted
 
     def _caller(self, endpoint: Endpoint, authorization: str) -> Principal:
         scheme, _, token = authorization.partition(" ")
-        try:
-            if scheme.lower() != "bearer" or not token:
-                raise Unauthenticated("Send one credential, as a bearer token.")
-            return self._verifier.principal(token, endpoint.audience)
-        except Unauthenticated as refusal:
-            _REFUSED.labels(endpoint.service, endpoint.method, refusal.code).inc()
-            raise
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("Send one credential, as a bearer token.")
+        return self._verifier.principal(token, endpoint.audience)
 
     def _received(self, endpoint: Endpoint, request: bytes | AsyncIterator[bytes]) -> Any:
         return endpoint.decode(request) if isinstance(request, bytes) else _decoded(endpoint, request)

@@ -19,7 +19,7 @@ from frameworks.kit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from frameworks.kit.rpc.call import Metadata
+from frameworks.kit.rpc.call import Metadata, service_of
 
 _KIND = "fault-kind"
 _CODE = "fault-code"
@@ -72,6 +72,16 @@ _BARE: dict[grpc.StatusCode, tuple[Kind, str, str]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: (Kind.LIMITED, "rpc.busy", "{} has too much to do."),
 }
 _LARGER = "larger than max"
+_TLS: dict[str, tuple[str, str]] = {
+    "handshake failed": ("rpc.untrusted", "{} can not be trusted: its TLS is not of FRAMEWORKS_RPC_TLS_CA."),
+    "erification": ("rpc.untrusted", "{} can not be trusted: its TLS certificate is for another name."),
+    "last error: UNAVAILABLE": ("rpc.unavailable", "{} hung up at once: it may speak TLS only."),
+}
+"""What gRPC says of a connection that failed over TLS, or for want of it."""
+
+
+def _tls(details: str) -> tuple[str, str] | None:
+    return next((said for words, said in _TLS.items() if words in details), None)
 
 
 def status_of(fault: Fault) -> Status:
@@ -88,12 +98,17 @@ def incident(identifier: str) -> Status:
     return Status(grpc.StatusCode.INTERNAL, message, ((_KIND, Kind.INTERNAL.value), (_CODE, "internal")))
 
 
-def fault_of(error: grpc.aio.AioRpcError, path: str, service: str) -> Fault:
+def ended(error: grpc.aio.AioRpcError) -> Status:
+    """How a call over the network ended."""
+    return Status(error.code(), error.details() or "", tuple(error.trailing_metadata() or ()))
+
+
+def fault_of(status: Status, path: str) -> Fault:
     """The fault a failed call stands for: the one the peer raised, or what the transport met."""
-    trailing = {key: value for key, value in (error.trailing_metadata() or ()) if isinstance(value, str)}
-    details = error.details() or ""
+    trailing = {key: value for key, value in status.trailing if isinstance(value, str)}
+    details = status.details
     if _KIND not in trailing:
-        return _bare(error.code(), details, path, service)
+        return _bare(status.code, details, path, service_of(path))
     kind = Kind(trailing[_KIND]) if trailing[_KIND] in _KINDS else Kind.INTERNAL
     facts: dict[str, object] = {"method": path}
     if _RETRY_AFTER in trailing:
@@ -104,6 +119,8 @@ def fault_of(error: grpc.aio.AioRpcError, path: str, service: str) -> Fault:
 def _bare(status: grpc.StatusCode, details: str, path: str, service: str) -> Fault:
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED and _LARGER in details:
         kind, code, sentence = Kind.TOO_LARGE, "rpc.too_large", "The message to or from {} is too large."
+    elif status is grpc.StatusCode.UNAVAILABLE and (said := _tls(details)):
+        kind, (code, sentence) = Kind.UNAVAILABLE, said
     else:
         unexpected = (Kind.INTERNAL, PeerFailed.code, "{} failed.")
         kind, code, sentence = _BARE.get(status, unexpected)

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
-from frameworks.kit.rpc.call import MAX_MESSAGE
+from frameworks.kit.rpc.call import MAX_MESSAGE, Sent
+from frameworks.kit.rpc.deadlines import Deadlines, Timed
 from frameworks.kit.rpc.dispatch import Dispatcher, Endpoint, Inbound
-from frameworks.kit.rpc.faults import Aborted, Status
+from frameworks.kit.rpc.faults import Aborted, Status, fault_of
 from frameworks.kit.rpc.pipe import Pipe
 
 _OK = Status(grpc.StatusCode.OK)
@@ -30,42 +31,72 @@ Codec = Callable[[Any], Any]
 class _Flow:
     """One call, known to both sides: the caller's reply and the servicer's task hold it."""
 
-    __slots__ = ("_feeder", "_task", "_timer", "_waiters", "requests", "response", "responses", "status")
+    __slots__ = (
+        "_due",
+        "_feeder",
+        "_running",
+        "_waiters",
+        "deadline",
+        "requests",
+        "response",
+        "responses",
+        "source_error",
+        "status",
+        "task",
+    )
 
     def __init__(self) -> None:
         self.status: Status | None = None
         self.response = b""
         self.requests: Pipe | None = None
         self.responses: Pipe | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.source_error: Exception | None = None
+        """What the caller's source of requests raised."""
+        self.deadline: float | None = None
+        """The loop's time by which the caller wants its answer."""
+        self.task: asyncio.Task[None] | None = None
+        self._running: set[_Flow]
+        self._due: set[Timed] | None = None
         self._feeder: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
-    def serve(self, task: asyncio.Task[None], timeout: float | None) -> None:
-        """Let `task` serve the call, for at most `timeout` seconds."""
-        self._task = task
-        if timeout is not None:
-            self._timer = task.get_loop().call_later(timeout, self.give_up, _DEADLINE)
+    def serve(self, task: asyncio.Task[None], running: "set[_Flow]", due: set[Timed] | None) -> None:
+        """Let `task` serve the call, which is in `running` until it ends; its deadline is kept in `due`."""
+        self.task, self._running, self._due = task, running, due
+        running.add(self)
 
     def feed(self, feeder: asyncio.Task[None]) -> None:
         """Let `feeder` bring the requests."""
         self._feeder = feeder
+        feeder.add_done_callback(_retrieved)
+
+    def expire(self) -> None:
+        """The deadline has come."""
+        self.give_up(_DEADLINE)
 
     def give_up(self, status: Status) -> None:
-        """End the call from the caller's side; the servicer's task is cancelled."""
+        """End the call before its servicer does, whose task is cancelled."""
+        if self.status is not None:
+            return
+        self.finish(status, discard=True)
+        if self.task is not None:
+            # A task that is cancelled before its first step runs nothing, not even its `finally`.
+            self.task.add_done_callback(self.left)
+            self.task.cancel()
+
+    def left(self, _: object = None) -> None:
+        """The servicer's task has ended."""
+        self._running.discard(self)
         if self.status is None:
-            self.finish(status, discard=True)
-            if self._task is not None:
-                self._task.cancel()
+            self.finish(_STOPPED)
 
     def finish(self, status: Status, *, discard: bool = False) -> None:
         """End the call, once; whoever waits is woken."""
         if self.status is not None:
             return
         self.status = status
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._due is not None:
+            self._due.discard(self)
         if self._feeder is not None:
             self._feeder.cancel()
         if self.requests is not None:
@@ -78,23 +109,21 @@ class _Flow:
 
     def waiter(self) -> asyncio.Future[None]:
         """Done when the call has ended."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        assert self.task is not None
+        future: asyncio.Future[None] = self.task.get_loop().create_future()
         self._waiters.append(future)
         return future
-
-    def time_left(self) -> float | None:
-        """Seconds to the deadline."""
-        return (
-            None if self._timer is None else max(0.0, self._timer.when() - asyncio.get_running_loop().time())
-        )
 
 
 class _Calling:
     """The caller's side of a call; dropped before its end, it is cancelled, as in `grpc.aio`."""
 
-    def __init__(self, flow: _Flow, decode: Codec) -> None:
+    __slots__ = ("_decode", "_flow", "_path")
+
+    def __init__(self, flow: _Flow, decode: Codec, path: str) -> None:
         self._flow = flow
         self._decode = decode
+        self._path = path
 
     def __del__(self) -> None:
         if self._flow.status is None:
@@ -116,7 +145,8 @@ class _Calling:
 
     def time_remaining(self) -> float | None:
         """Seconds to the deadline; None without one."""
-        return self._flow.time_left()
+        deadline = self._flow.deadline
+        return None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
 
     async def code(self) -> grpc.StatusCode:
         """How the call ended, once it has."""
@@ -141,31 +171,39 @@ class _Calling:
         return self._flow.status
 
     def _check(self) -> None:
+        """Raise what a call that did not end well stands for."""
         status = self._flow.status
         assert status is not None
+        if self._flow.source_error is not None:
+            raise self._flow.source_error
         if status is _CANCELLED:
             raise asyncio.CancelledError
         if status.code is not grpc.StatusCode.OK:
-            trailing = grpc.aio.Metadata(*status.trailing)
-            raise grpc.aio.AioRpcError(status.code, grpc.aio.Metadata(), trailing, status.details)
+            raise fault_of(status, self._path)
 
 
 class LoopbackReply(_Calling):
-    """A call with one response."""
+    """A call with one response; awaiting it raises a Refusal or Unavailable."""
+
+    __slots__ = ()
 
     def __await__(self) -> Generator[Any, None, Any]:
-        if self._flow.status is None:
+        flow = self._flow
+        if flow.status is None:
             try:
-                yield from self._flow.waiter()
+                yield from flow.waiter()
             except asyncio.CancelledError:
                 self.cancel()
                 raise
-        self._check()
-        return self._decode(self._flow.response)
+        if flow.status is not _OK:
+            self._check()
+        return self._decode(flow.response)
 
 
 class LoopbackReplies(_Calling):
-    """A call with a stream of responses."""
+    """A call with a stream of responses; iterating raises a Refusal or Unavailable."""
+
+    __slots__ = ()
 
     def __aiter__(self) -> "LoopbackReplies":
         return self
@@ -187,12 +225,18 @@ C = TypeVar("C", bound=_Calling)
 
 
 class Loopback:
-    """Calls to a dispatcher of this process; generated stubs take it for a channel."""
+    """Calls to a dispatcher of this process: what a `Channel` of this process calls through."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: set[_Flow] = set()
+        self._deadlines = Deadlines()
         self._closed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a servicer is still at work."""
+        return bool(self._running)
 
     def unary_unary(
         self, path: str, request_serializer: Codec, response_deserializer: Codec, **_: Any
@@ -229,17 +273,20 @@ class Loopback:
     async def close(self, grace: float | None = None) -> None:
         """Take no more calls, let those under way end within `grace` seconds, then cancel them."""
         self._closed = True
-        if self._tasks and grace:
-            await asyncio.wait(set(self._tasks), timeout=grace)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
+        tasks = {flow.task: flow for flow in self._running if flow.task is not None}
+        if tasks and grace:
+            await asyncio.wait(tasks, timeout=grace)
+        for task, flow in tasks.items():
+            if flow.status is None:
+                flow.give_up(_STOPPED)
+            else:
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _method(
         self, path: str, encode: Codec, decode: Codec, kind: type[C], *, streaming: tuple[bool, bool]
     ) -> Callable[..., C]:
-        def call(request: Any, timeout: float | None = None, metadata: Any = None, **_: Any) -> C:
+        def call(request: Any, timeout: float | None, sent: Sent) -> C:
             flow = _Flow()
             if streaming[1]:
                 flow.responses = Pipe()
@@ -248,62 +295,63 @@ class Loopback:
                 flow.finish(_STOPPED)
             elif endpoint is None or (endpoint.requests, endpoint.responses) != streaming:
                 flow.finish(_UNKNOWN)
+            elif endpoint.requests:
+                flow.requests = Pipe()
+                self._start(flow, endpoint, _drained(flow.requests), timeout, sent)
+                flow.feed(asyncio.create_task(_feed(flow, flow.requests, request, encode)))
+            elif len(data := encode(request)) > MAX_MESSAGE:
+                flow.finish(_TOO_LARGE)
             else:
-                inbound = Inbound(tuple(metadata or ()), timeout)
-                self._start(endpoint, inbound, flow, request, encode)
-            return kind(flow, decode)
+                self._start(flow, endpoint, data, timeout, sent)
+            return kind(flow, decode, path)
 
         return call
 
-    def _start(self, endpoint: Endpoint, inbound: Inbound, flow: _Flow, request: Any, encode: Codec) -> None:
-        received: bytes | AsyncIterator[bytes]
-        if endpoint.requests:
-            flow.requests = Pipe()
-            received = _drained(flow.requests)
-        else:
-            received = bytes(encode(request))
-            if len(received) > MAX_MESSAGE:
-                flow.finish(_TOO_LARGE)
-                return
-        serve = self._answers if endpoint.responses else self._answer
+    def _start(
+        self,
+        flow: _Flow,
+        endpoint: Endpoint,
+        request: bytes | AsyncIterator[bytes],
+        timeout: float | None,
+        sent: Sent,
+    ) -> None:
         loop = asyncio.get_running_loop()
-        task = loop.create_task(serve(endpoint, inbound, received, flow), context=contextvars.Context())
-        self._keep(task, flow)
-        flow.serve(task, inbound.time_left)
-        if flow.requests is not None:
-            feeder = loop.create_task(_feed(flow, flow.requests, request, encode))
-            feeder.add_done_callback(_retrieved)
-            flow.feed(feeder)
-
-    def _keep(self, task: asyncio.Task[None], flow: _Flow) -> None:
-        def ended(_: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            flow.finish(_STOPPED)
-
-        self._tasks.add(task)
-        task.add_done_callback(ended)
+        due = None
+        if timeout is not None:
+            flow.deadline = loop.time() + timeout
+            due = self._deadlines.add(flow, flow.deadline)
+        inbound = Inbound(*sent, timeout)
+        serve = self._answers if endpoint.responses else self._answer
+        task = loop.create_task(serve(flow, endpoint, inbound, request), context=contextvars.Context())
+        flow.serve(task, self._running, due)
 
     async def _answer(
-        self, endpoint: Endpoint, inbound: Inbound, request: bytes | AsyncIterator[bytes], flow: _Flow
+        self, flow: _Flow, endpoint: Endpoint, inbound: Inbound, request: bytes | AsyncIterator[bytes]
     ) -> None:
         try:
             flow.response = await self._dispatcher.answer(endpoint, inbound, request)
+            flow.finish(_ok(inbound))
         except Aborted as aborted:
             flow.finish(aborted.status)
-        else:
-            flow.finish(Status(grpc.StatusCode.OK, "", tuple(inbound.trailing)) if inbound.trailing else _OK)
+        finally:
+            flow.left()
 
     async def _answers(
-        self, endpoint: Endpoint, inbound: Inbound, request: bytes | AsyncIterator[bytes], flow: _Flow
+        self, flow: _Flow, endpoint: Endpoint, inbound: Inbound, request: bytes | AsyncIterator[bytes]
     ) -> None:
         assert flow.responses is not None
         try:
             async for response in self._dispatcher.answers(endpoint, inbound, request):
                 await flow.responses.put(response)
+            flow.finish(_ok(inbound))
         except Aborted as aborted:
             flow.finish(aborted.status)
-        else:
-            flow.finish(Status(grpc.StatusCode.OK, "", tuple(inbound.trailing)) if inbound.trailing else _OK)
+        finally:
+            flow.left()
+
+
+def _ok(inbound: Inbound) -> Status:
+    return Status(grpc.StatusCode.OK, "", tuple(inbound.trailing)) if inbound.trailing else _OK
 
 
 async def _drained(pipe: Pipe) -> AsyncIterator[bytes]:
@@ -322,6 +370,9 @@ async def _feed(flow: _Flow, pipe: Pipe, source: Any, encode: Codec) -> None:
                 return
             await pipe.put(data)
         complete = True
+    except Exception as error:
+        flow.source_error = error
+        raise
     finally:
         pipe.close()
         if not complete:

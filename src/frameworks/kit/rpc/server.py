@@ -11,8 +11,9 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from frameworks.kit import trace
 from frameworks.kit.errors import Precondition
-from frameworks.kit.rpc.call import MAX_MESSAGE, service_of
+from frameworks.kit.rpc.call import MAX_MESSAGE, service_of, told
 from frameworks.kit.rpc.dispatch import Dispatcher, Endpoint, Inbound
 from frameworks.kit.rpc.faults import Aborted
 
@@ -40,14 +41,20 @@ class RpcServer:
         self._server.add_generic_rpc_handlers((self._methods,))
         self._path: Path | None = None
 
-    def bind(self, address: str, *, setting: str) -> str:
-        """Take `address` and return it with its port; raises AddressTaken naming `setting`."""
+    def bind(self, address: str, *, setting: str, credentials: grpc.ServerCredentials | None = None) -> str:
+        """Take `address` and return it with its port; raises AddressTaken naming `setting`.
+
+        A socket file is clear text: who may open it is the file's own affair.
+        """
         check_free(address, setting)
         if address.startswith("unix:"):
             self._path = Path(address.removeprefix("unix:"))
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            port = self._server.add_insecure_port(address)
+            if credentials is None or self._path is not None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise AddressTaken(f"Can not listen on {address} ({setting}): {error}.") from error
         return address if self._path else f"{address.rpartition(':')[0]}:{port}"
@@ -143,4 +150,5 @@ async def _abort(context: Any, aborted: Aborted) -> None:
 
 
 def _inbound(context: Any) -> Inbound:
-    return Inbound(tuple(context.invocation_metadata() or ()), context.time_remaining())
+    authorization, traceparent = told(context.invocation_metadata() or ())
+    return Inbound(authorization, trace.accept(traceparent), context.time_remaining())

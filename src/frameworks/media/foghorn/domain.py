@@ -282,6 +282,7 @@ class Columns:
     up: NDArray[np.float64]
     limit: NDArray[np.float64]
     unit: NDArray[np.float64]
+    """The unit vectors from the Earth's centre, one column each."""
     placed: NDArray[np.bool_]
     measured: NDArray[np.bool_]
     tie: NDArray[np.int64]
@@ -307,11 +308,16 @@ def _derive(facts: Sequence[NodeFacts]) -> Columns:
         idle=np.stack([1 - np.clip(cpu, 0, 1000) / 1000, 1 - np.minimum(used / np.maximum(memory, 1), 1)]),
         up=np.array([f.up for f in facts], dtype=float),
         limit=np.maximum(limit, 1.0),
-        unit=np.array([f.where.unit() if f.where else np.zeros(3) for f in facts]).reshape(len(facts), 3),
+        unit=_units(facts),
         placed=np.array([f.where is not None for f in facts], dtype=bool),
         measured=(memory > 0) & (limit > 0),
         tie=tie,
     )
+
+
+def _units(facts: Sequence[NodeFacts]) -> NDArray[np.float64]:
+    vectors = [f.where.unit() if f.where else np.zeros(3) for f in facts]
+    return np.ascontiguousarray(np.array(vectors).reshape(len(facts), 3).T)
 
 
 # Plain numbers: looking an enum member up costs more than the arithmetic it would stand in.
@@ -323,18 +329,21 @@ def rank(fleet: Fleet, wanted: Wanted, weights: Weights) -> Ranking:
     """Score every node for `wanted`; the best are chosen, each other candidate has the reason it was not."""
     columns = fleet.columns()
     standing = fleet.standing(wanted.capability, wanted.clusters)
-    load = (columns.up + fleet.reserved) / columns.limit
-    eligible = standing.open & (load < 1.0)
+    load = columns.up + fleet.reserved
+    load /= columns.limit
+    eligible = load < 1.0
+    eligible &= standing.open
     reasons = standing.reasons.copy()
-    reasons[standing.open ^ eligible] = _NO_BANDWIDTH
-    scores = columns.machine(weights) + (weights.bandwidth * (1.0 - np.minimum(load, 1.0))).astype(np.int64)
+    np.copyto(reasons, _NO_BANDWIDTH, where=standing.open > eligible)
+    scores = _bandwidth(load, weights.bandwidth)
+    scores += columns.machine(weights)
     if wanted.where is not None:
         scores += _geo(columns, wanted.where, weights.geo)
     if wanted.stream:
         serving = fleet.serving(wanted.stream)
-        reasons[standing.open > serving] = _NO_STREAM
+        np.copyto(reasons, _NO_STREAM, where=standing.open > serving)
         eligible &= serving
-        scores[serving] += weights.stream
+        scores += weights.stream
     scores *= eligible
     best = _top(scores, columns.tie, eligible, wanted.count)
     reasons[best] = _FALLBACK
@@ -342,28 +351,36 @@ def rank(fleet: Fleet, wanted: Wanted, weights: Weights) -> Ranking:
     return Ranking(best, scores, reasons)
 
 
+def _bandwidth(load: NDArray[np.float64], weight: int) -> NDArray[np.int64]:
+    """The bandwidth term in place of `load`; below 0 for full nodes, which are not eligible."""
+    np.subtract(1.0, load, out=load)
+    load *= weight
+    return load.astype(np.int64)
+
+
 def _geo(columns: Columns, where: Position, weight: int) -> NDArray[np.int64]:
     """The distance term; 0 for nodes whose place is unknown."""
-    cosine = columns.unit @ where.unit()
-    np.clip(cosine, -1.0, 1.0, out=cosine)
-    angle = np.arccos(cosine, out=cosine)
-    terms: NDArray[np.int64] = ((weight - angle * (weight / math.pi)) * columns.placed).astype(np.int64)
-    return terms
+    terms = where.unit() @ columns.unit
+    terms.clip(-1.0, 1.0, terms)
+    np.arccos(terms, out=terms)
+    terms *= -weight / math.pi
+    terms += weight
+    terms *= columns.placed
+    return terms.astype(np.int64)
 
 
 def _top(
     scores: NDArray[np.int64], tie: NDArray[np.int64], eligible: NDArray[np.bool_], count: int
 ) -> NDArray[np.int64]:
     """Rows of the `count` highest eligible scores, equal scores in the order of node ids."""
-    keys = scores * len(scores) + tie
-    keys[~eligible] = -1
-    if len(keys) > count:
-        rows = keys.argpartition(len(keys) - count)[len(keys) - count :]
-        rows = rows[keys[rows].argsort()[::-1]]
-    else:
-        rows = keys.argsort()[::-1]
-    best: NDArray[np.int64] = rows[keys[rows] >= 0]
-    return best
+    keys = scores * len(scores)
+    keys += tie
+    np.copyto(keys, -1, where=~eligible)
+    best: list[int] = []
+    while len(best) < min(count, len(keys)) and keys[row := int(keys.argmax())] >= 0:
+        best.append(row)
+        keys[row] = -1
+    return np.array(best, dtype=np.int64)
 
 
 def distance_km(a: Position | None, b: Position | None) -> float:
