@@ -6,7 +6,7 @@ import pytest
 from fixtures_platform import Platform, start_platform
 from flow_processes import apart
 
-PLANS = {"PURSER_FREE_MAX_VIEWERS": "3"}
+PLANS = {"PURSER_FREE_MAX_VIEWERS": "3", "PURSER_FREE_MAX_INGEST_KBPS": "3000"}
 """Small enough that a test can reach it."""
 
 

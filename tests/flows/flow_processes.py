@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +80,7 @@ class Apart(Platform):
     engines: dict[str, EmbeddedPostgres | Nats | ClickHouse] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
     admin: dict[str, int] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
 
     async def stop_part(self, name: str) -> None:
         """Stop a process or an engine until `start_part`."""
@@ -94,9 +95,15 @@ class Apart(Platform):
 
 
 @asynccontextmanager
-async def apart(data: Path, *, env: dict[str, str]) -> AsyncIterator[Apart]:
-    """The platform with a process for every group of `GROUPS`."""
-    offset = free_offset()
+async def apart(
+    data: Path,
+    *,
+    env: dict[str, str],
+    groups: Mapping[str, tuple[str, ...]] = GROUPS,
+    offset: int | None = None,
+) -> AsyncIterator[Apart]:
+    """The platform with a process for every group; `env` wins over the layout's settings."""
+    offset = free_offset() if offset is None else offset
     layout = Layout.of(data, offset=offset)
     postgres, nats, clickhouse = EmbeddedPostgres(data), Nats(data / "nats"), ClickHouse(data / "clickhouse")
     platform = Apart(data, offset, None, {}, env)
@@ -108,19 +115,20 @@ async def apart(data: Path, *, env: dict[str, str]) -> AsyncIterator[Apart]:
         await asyncio.gather(*(engine.start() for engine in platform.engines.values()))
         for service in SERVICES:
             register_service(data / "keys", service)
-        settings = env | layout.environment(
-            database=postgres.url, eventlog=nats.url, analytics=clickhouse.url
+        settings = (
+            layout.environment(database=postgres.url, eventlog=nats.url, analytics=clickhouse.url) | env
         )
-        _prepare(platform, settings)
+        _prepare(platform, settings, groups)
         for process in platform.processes.values():
             stack.push_async_callback(process.stop)
-        await asyncio.gather(*(platform.start_part(name) for name in GROUPS))
+        await asyncio.gather(*(platform.start_part(name) for name in groups))
         platform.facts = await _bootstrap(settings)
         yield platform
 
 
-def _prepare(platform: Apart, settings: dict[str, str]) -> None:
-    for name, modules in GROUPS.items():
+def _prepare(platform: Apart, settings: dict[str, str], groups: Mapping[str, tuple[str, ...]]) -> None:
+    platform.settings = settings
+    for name, modules in groups.items():
         port = platform.admin[name] = _free_port()
         command = Command(
             name=name,

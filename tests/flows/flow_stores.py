@@ -3,6 +3,7 @@
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -82,12 +83,11 @@ async def state(platform: Platform, stream: str) -> dict[str, Any]:
 
 
 async def dirty(platform: Platform, tenant: str) -> int:
-    """Buckets of a tenant that wait for roll-up."""
-    async with sql(platform) as connection:
-        waiting: int = await connection.fetchval(
-            "SELECT count(*) FROM periscope.dirty_buckets WHERE tenant_id = $1", UUID(tenant)
-        )
-    return waiting
+    """Buckets of a tenant, not hours or days, that wait for roll-up."""
+    waiting = """SELECT count() AS n FROM (SELECT 1 FROM periscope.dirty
+        WHERE tenant_id = toUUID({tenant:String}) AND NOT endsWith(kind, '_1h') AND NOT endsWith(kind, '_1d')
+        GROUP BY kind, subject, bucket HAVING max(marked_at) >= max(done_at))"""
+    return int((await rows(platform, waiting, tenant=tenant))[0]["n"])
 
 
 @asynccontextmanager
@@ -102,11 +102,11 @@ async def eventlog(platform: Platform) -> AsyncIterator[EventLog]:
         await log.close()
 
 
-async def logged(platform: Platform, tenant: str) -> list[Event]:
+async def logged(platform: Platform, tenant: str, since: datetime | None = None) -> list[Event]:
     """Every event of a tenant in the topic, repeated ones too."""
     found: list[Event] = []
     async with eventlog(platform) as log:
-        async for record in log.replay(ANALYTICS_EVENTS):
+        async for record in log.replay(ANALYTICS_EVENTS, start=since or "earliest"):
             if record.headers.get("tenant_id") == tenant:
                 found += EventBatch.FromString(record.value).events
     return found

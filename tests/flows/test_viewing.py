@@ -140,6 +140,7 @@ async def test_looking_at_facts_is_not_viewing(platform: Platform, live: Stream)
 
 async def test_a_stream_has_as_many_viewers_as_its_plan_allows(platform: Platform, live: Stream) -> None:
     await counted(platform, live, 0)
+    url = (await platform.play(live.playback_id))["primary"]["url"]
     async with (
         Viewer(platform, live.playback_id) as one,
         Viewer(platform, live.playback_id) as two,
@@ -147,10 +148,10 @@ async def test_a_stream_has_as_many_viewers_as_its_plan_allows(platform: Platfor
     ):
         for viewer in (one, two, three):
             await viewer.progress()
-        url = (await platform.play(live.playback_id))["primary"]["url"]
         async with httpx.AsyncClient(timeout=10.0, trust_env=False) as client:
             refused = await client.get(url)
         assert refused.status_code == 403
-        assert (await platform.play(live.playback_id))["viewers"] == 3
+        full = await platform.play(live.playback_id)
+        assert (full["state"], full["viewers"], full["primary"]) == ("full", 3, None)
         for viewer in (one, two, three):
             await viewer.progress()

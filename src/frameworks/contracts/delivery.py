@@ -4,7 +4,7 @@ Helmsman and Foghorn share this; each has a log of its own.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from frameworks.contracts.pb import decklog_v1_pb2 as pb
 from frameworks.contracts.pb import events_v1_pb2 as events
 from frameworks.kit import log as logs
 from frameworks.kit.clock import Clock, jitter
-from frameworks.kit.errors import Unavailable
+from frameworks.kit.errors import Refusal, Unavailable
 from frameworks.kit.identity import NodeIdentity
 from frameworks.kit.wal import Position, WriteAheadLog
 
@@ -28,6 +28,7 @@ BATCH = 500
 class _Stored(msgspec.Struct, array_like=True):
     event: bytes
     attribution: str
+    note: bytes = b""
 
 
 @dataclass(slots=True)
@@ -56,23 +57,50 @@ class EventDelivery:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Stored).decode
 
-    async def record(self, event: events.Event, attribution: str = "") -> None:
-        """Make one event durable here; it will reach Decklog, whatever happens to this process."""
-        await self._wal.append([self._encode(_Stored(event.SerializeToString(), attribution))])
-        metrics.RECORDED.labels(self._service).inc()
+    async def record(self, event: events.Event, attribution: str = "", *, note: bytes = b"") -> None:
+        """Make one event durable here; it will reach Decklog, whatever happens to this process.
+
+        The note is as durable as the event: what this edge's own state became with it.
+        """
+        await self.record_all([event], attribution, note=note)
+
+    async def record_all(
+        self, several: Sequence[events.Event], attribution: str = "", *, note: bytes = b""
+    ) -> None:
+        """Make events durable in one write; the note goes with the last one."""
+        notes = [b""] * (len(several) - 1) + [note]
+        await self._wal.append(
+            [
+                self._encode(_Stored(event.SerializeToString(), attribution, each))
+                for event, each in zip(several, notes, strict=True)
+            ]
+        )
+        metrics.RECORDED.labels(self._service).inc(len(several))
+
+    def notes(self) -> Iterator[bytes]:
+        """The notes that came after the last snapshot, oldest first."""
+        return (note for payload in self._wal.since_checkpoint() if (note := self._decode(payload).note))
+
+    def end(self) -> Position:
+        """How far the log is durable."""
+        return self._wal.end
+
+    async def snapshot_holds(self, position: Position) -> None:
+        """The notes up to `position` are in a snapshot. Raises DiskRefused."""
+        await self._wal.checkpoint(position)
 
     def lag_bytes(self) -> int:
         """Bytes waiting for Decklog."""
         return self._wal.bytes_pending
 
     async def run(self) -> None:
-        """Send for ever; a Decklog that is away is retried with back-off, nothing is dropped."""
+        """Send for ever; a Decklog that is away, or that refuses us whole, is tried again: nothing is dropped."""
         wait = 0.2
         while True:
             try:
                 await self._send_all()
                 wait = 0.2
-            except Unavailable as away:
+            except (Unavailable, Refusal) as away:
                 metrics.RETRIES.labels(self._service).inc()
                 self._log.warning(
                     "delivery.delayed", reason=away.message, pending_bytes=self._wal.bytes_pending

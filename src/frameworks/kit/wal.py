@@ -3,6 +3,9 @@
 Records live in numbered segment files, each record framed as length, CRC-32, payload; a torn tail (a crash in the
 middle of a write) is dropped when the log is opened, because it was never acknowledged. The position up to which
 everything is acknowledged is kept beside the segments; it may lag after a crash, then records are sent again.
+
+Who derives state from its own records keeps a snapshot and says with `checkpoint` which records it holds: the others
+stay, acknowledged or not, and `since_checkpoint` reads them after a restart.
 """
 
 import asyncio
@@ -66,9 +69,16 @@ class WriteAheadLog:
         self.arrived = asyncio.Event()
         """Set when a record was appended; the reader clears it."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._acknowledged = self._read_cursor()
+        self._acknowledged = self._read_cursor("acknowledged")
+        self._checkpoint = self._read_cursor("checkpoint") if self._has("checkpoint") else None
         self._sizes = {int(p.stem): self._sound_size(p) for p in sorted(directory.glob("*.wal"))}
-        self._drop_acknowledged()
+        self._drop_unneeded()
+
+    @property
+    def end(self) -> Position:
+        """Where the newest durable record ends."""
+        newest = max(self._sizes, default=self._acknowledged.segment)
+        return max(self._acknowledged, Position(newest, self._sizes.get(newest, 0)))
 
     @property
     def bytes_pending(self) -> int:
@@ -122,7 +132,7 @@ class WriteAheadLog:
         """The oldest unacknowledged records with the position that acknowledges each."""
         found: list[tuple[Position, bytes]] = []
         room = max_bytes
-        for position, payload in self._records():
+        for position, payload in self._records(self._acknowledged):
             if len(found) == max_records or (found and len(payload) > room):
                 break
             found.append((position, payload))
@@ -136,7 +146,20 @@ class WriteAheadLog:
         cursor = f"{position.segment} {position.offset}".encode()
         await asyncio.to_thread(self._files.replace, self._directory / "acknowledged", cursor)
         self._acknowledged = position
-        self._drop_acknowledged()
+        self._drop_unneeded()
+
+    async def checkpoint(self, position: Position) -> None:
+        """A snapshot elsewhere holds every record up to `position`. Raises DiskRefused."""
+        if self._checkpoint is not None and position <= self._checkpoint:
+            return
+        cursor = f"{position.segment} {position.offset}".encode()
+        await asyncio.to_thread(self._files.replace, self._directory / "checkpoint", cursor)
+        self._checkpoint = position
+        self._drop_unneeded()
+
+    def since_checkpoint(self) -> Iterator[bytes]:
+        """The records no snapshot holds, oldest first, acknowledged or not."""
+        return (payload for _, payload in self._records(self._checkpoint or Position(0, 0)))
 
     def quarantine(self, payload: bytes, *, limit: int = 16 << 20) -> None:
         """Keep a record its receiver will never take, for a person to look at; bounded by dropping the oldest file."""
@@ -145,11 +168,11 @@ class WriteAheadLog:
             path.replace(self._directory / "refused.old.bin")
         self._files.append(path, _HEADER.pack(len(payload), zlib.crc32(payload)) + payload)
 
-    def _records(self) -> Iterator[tuple[Position, bytes]]:
+    def _records(self, after: Position) -> Iterator[tuple[Position, bytes]]:
         for number in sorted(self._sizes):
-            if number < self._acknowledged.segment:
+            if number < after.segment:
                 continue
-            start = self._acknowledged.offset if number == self._acknowledged.segment else 0
+            start = after.offset if number == after.segment else 0
             with self._path(number).open("rb") as file:
                 file.seek(start)
                 while (offset := file.tell()) + _HEADER.size <= self._sizes[number]:
@@ -165,16 +188,19 @@ class WriteAheadLog:
         full = self._sizes.get(newest, 0) >= self._segment_bytes
         return newest + 1 if full else newest
 
-    def _drop_acknowledged(self) -> None:
-        for number in [n for n in self._sizes if n < self._acknowledged.segment]:
+    def _drop_unneeded(self) -> None:
+        oldest = min(self._acknowledged, self._checkpoint or self._acknowledged)
+        for number in [n for n in self._sizes if n < oldest.segment]:
             self._path(number).unlink(missing_ok=True)
             del self._sizes[number]
 
-    def _read_cursor(self) -> Position:
-        path = self._directory / "acknowledged"
-        if not path.exists():
+    def _has(self, cursor: str) -> bool:
+        return (self._directory / cursor).exists()
+
+    def _read_cursor(self, name: str) -> Position:
+        if not self._has(name):
             return Position(0, 0)
-        segment, offset = path.read_bytes().split()
+        segment, offset = (self._directory / name).read_bytes().split()
         return Position(int(segment), int(offset))
 
     @staticmethod

@@ -102,3 +102,72 @@ async def test_a_cancelled_writer_does_not_leave_others_waiting(tmp_path: Path) 
     await asyncio.gather(first, second, return_exceptions=True)
     await asyncio.wait_for(log.append([b"third"]), 5)
     assert payloads(log)[-1] == b"third"
+
+
+async def test_records_a_snapshot_does_not_hold_survive_their_acknowledgement(tmp_path: Path) -> None:
+    log = WriteAheadLog(tmp_path, segment_bytes=64)
+    await log.append([b"held"])
+    await log.checkpoint(log.end)
+    for number in range(10):
+        await log.append([b"%d" % number])
+        await log.acknowledge(log.pending(max_records=1)[0][0])
+    while pending := log.pending(max_records=5):
+        await log.acknowledge(pending[-1][0])
+    again = WriteAheadLog(tmp_path, segment_bytes=64)
+    assert list(again.since_checkpoint()) == [b"%d" % number for number in range(10)]
+    assert again.pending(max_records=5) == []
+    assert again.bytes_pending == 0
+
+
+async def test_a_checkpoint_lets_go_of_what_is_acknowledged_and_never_goes_back(tmp_path: Path) -> None:
+    log = WriteAheadLog(tmp_path, segment_bytes=1)
+    await log.checkpoint(log.end)
+    await log.append([b"one"])
+    first = log.end
+    await log.append([b"two"])
+    await log.acknowledge(log.end)
+    assert len(list(tmp_path.glob("*.wal"))) == 2
+    await log.checkpoint(log.end)
+    await log.checkpoint(first)
+    assert list(log.since_checkpoint()) == []
+    assert len(list(tmp_path.glob("*.wal"))) == 1
+
+
+class CountingDisk(Disk):
+    """A disk that counts its durable writes."""
+
+    def __init__(self) -> None:
+        self.writes = 0
+
+    def append(self, path: Path, content: bytes) -> None:
+        self.writes += 1
+        super().append(path, content)
+
+
+async def test_concurrent_appends_share_their_syncs(tmp_path: Path) -> None:
+    disk = CountingDisk()
+    log = WriteAheadLog(tmp_path, files=disk)
+    await asyncio.gather(*(log.append([b"%d" % n]) for n in range(200)))
+    assert len(payloads(log)) == 200
+    assert disk.writes <= 3
+
+
+async def test_refused_records_are_kept_beside_the_log_within_bounds(tmp_path: Path) -> None:
+    log = WriteAheadLog(tmp_path)
+    for n in range(100):
+        log.quarantine(b"%03d" % n + bytes(1000), limit=10_000)
+    kept = [(tmp_path / name).read_bytes() for name in ("refused.old.bin", "refused.bin")]
+    assert b"099" in kept[1]
+    assert all(len(part) <= 12_000 for part in kept)
+    assert payloads(WriteAheadLog(tmp_path)) == []
+
+
+async def test_an_acknowledgement_that_was_not_kept_only_sends_again(tmp_path: Path) -> None:
+    log = WriteAheadLog(tmp_path)
+    await log.append([b"a", b"b"])
+    cursor = tmp_path / "acknowledged"
+    await log.acknowledge(log.pending(max_records=1)[0][0])
+    before = cursor.read_bytes()
+    await log.acknowledge(log.pending(max_records=1)[0][0])
+    cursor.write_bytes(before)
+    assert payloads(WriteAheadLog(tmp_path)) == [b"b"]

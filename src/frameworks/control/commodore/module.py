@@ -6,22 +6,28 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from frameworks.contracts.audit_delivery import AuditDelivery
+from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceStub
+from frameworks.contracts.pb.foghorn_v1_pb2_grpc import FoghornServiceStub
 from frameworks.control.commodore import jobs
 from frameworks.control.commodore.api import SERVICE, servicer
 from frameworks.control.commodore.api.accounts import OwnAccountCalls, PublicCalls
 from frameworks.control.commodore.api.bootstrap import BootstrapCalls
 from frameworks.control.commodore.api.nodes import NodeCalls
+from frameworks.control.commodore.api.standing import StandingCalls
 from frameworks.control.commodore.api.streams import StreamCalls
 from frameworks.control.commodore.api.tokens import TokenCalls
 from frameworks.control.commodore.config import Settings
 from frameworks.control.commodore.peers.authority import TenantRegistry
 from frameworks.control.commodore.peers.delivery import Delivery
 from frameworks.control.commodore.peers.mail import SmtpMailer
+from frameworks.control.commodore.peers.media import Media
 from frameworks.control.commodore.peers.signing import TokenSigner
 from frameworks.control.commodore.peers.stubs import authority
 from frameworks.control.commodore.service.accounts import Accounts
 from frameworks.control.commodore.service.admission import Admissions
 from frameworks.control.commodore.service.bootstrap import Bootstrap
+from frameworks.control.commodore.service.enforcement import Enforcement
 from frameworks.control.commodore.service.links import Links
 from frameworks.control.commodore.service.passwords import Passwords
 from frameworks.control.commodore.service.proofs import Proofs
@@ -39,6 +45,7 @@ from frameworks.control.commodore.store import (
     ApiTokenStore,
     ResolutionStore,
     SessionStore,
+    StopStore,
     StreamStore,
     SweepStore,
 )
@@ -60,16 +67,29 @@ class _Parts:
     passwords: Passwords
     tenants: TenantRegistry
     standings: Standings
+    outbox: Outbox
 
 
 @asynccontextmanager
 async def start(host: Host) -> AsyncIterator[None]:
     """Offer CommodoreService, deliver the outbox, remove what expired."""
     parts = await _parts(host)
-    host.serve_rpc(SERVICE, servicer(*_account_calls(parts), *_stream_calls(parts)), service="commodore")
-    outbox = Outbox(parts.db, "commodore", clock=host.clock)
+    outbox = parts.outbox
+    enforcement = Enforcement(StopStore(parts.db), parts.standings, host.clock, outbox.nudge)
+    calls = (*_account_calls(parts), *_stream_calls(parts), StandingCalls(enforcement))
+    host.serve_rpc(SERVICE, servicer(*calls), service="commodore")
     mailer = SmtpMailer(parts.settings.smtp, parts.settings.mail_from)
-    delivery = Delivery(mailer, parts.tenants, host.clock, parts.settings.public_url)
+    audit = AuditDelivery("commodore", host.peer(DecklogServiceStub, service="commodore"))
+    media = Media(host.peer(FoghornServiceStub, service="commodore"))
+    delivery = Delivery(
+        mailer,
+        parts.tenants,
+        audit,
+        media,
+        enforcement.standing_changed,
+        host.clock,
+        parts.settings.public_url,
+    )
     host.spawn("outbox", partial(outbox.drain, delivery.deliver), module="commodore")
     host.spawn("sweep", partial(jobs.sweep, SweepStore(parts.db), host.clock), module="commodore")
     try:
@@ -82,15 +102,17 @@ async def _parts(host: Host) -> _Parts:
     settings = host.settings(Settings)
     tenants, standing = authority(host)
     key_file = settings.data_key_file or host.settings(HostSettings).data_dir / "keys" / "commodore-data.key"
+    db = await host.database("frameworks.control.commodore")
     return _Parts(
         host=host,
         settings=settings,
-        db=await host.database("frameworks.control.commodore"),
+        db=db,
         vault=Vault(data_key(key_file)),
         signer=TokenSigner(host.identity("commodore"), host.clock, attribution=settings.attribution_lifetime),
         passwords=Passwords(memory_kib=settings.password_memory_kib, workers=settings.password_workers),
         tenants=tenants,
         standings=Standings(standing, host.clock),
+        outbox=Outbox(db, "commodore", clock=host.clock),
     )
 
 
@@ -146,7 +168,12 @@ def _stream_calls(parts: _Parts) -> tuple[object, ...]:
     )
     admissions = Admissions(store, parts.standings, parts.signer, clock, attribution=lifetime)
     streams = Streams(
-        StreamStore(parts.db), parts.vault, parts.standings, clock, key_made=admissions.key_made
+        StreamStore(parts.db),
+        parts.vault,
+        parts.standings,
+        clock,
+        key_made=admissions.key_made,
+        nudge=parts.outbox.nudge,
     )
     resolution = Resolution(
         ResolutionStore(parts.db),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from frameworks.kit.errors import Refusal
 
 LONGEST_REASON = 500
+STANDING_CHANGED = "standing.changed"
 
 
 class BadReason(Refusal):

@@ -2,22 +2,29 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
+from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
 from frameworks.control.purser.api import SERVICE, Api
 from frameworks.control.purser.config import Settings
 from frameworks.control.purser.domain import Plan
+from frameworks.control.purser.peers import Delivery
 from frameworks.control.purser.service import Allowances
 from frameworks.control.purser.store import PostgresStore
 from frameworks.kit.module import Host, Module
+from frameworks.kit.outbox import Outbox
 
 
 @asynccontextmanager
 async def start(host: Host) -> AsyncIterator[None]:
-    """Offer PurserService."""
+    """Offer PurserService; tell Commodore what changed."""
     settings = host.settings(Settings)
-    store = PostgresStore(await host.database("frameworks.control.purser"))
-    allowances = Allowances(store, _free_plan(settings), host.clock)
+    db = await host.database("frameworks.control.purser")
+    outbox = Outbox(db, "purser", clock=host.clock)
+    allowances = Allowances(PostgresStore(db), _free_plan(settings), host.clock, outbox.nudge)
     host.serve_rpc(SERVICE, Api(allowances), service="purser")
+    delivery = Delivery(host.peer(CommodoreServiceStub, service="purser"))
+    host.spawn("purser.outbox", partial(outbox.drain, delivery.deliver), module="purser")
     yield
 
 

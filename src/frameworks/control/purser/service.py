@@ -1,5 +1,6 @@
 """Use cases: say what a tenant may use; suspend a tenant and lift the suspension."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -18,19 +19,22 @@ class Suspensions(Protocol):
         """The tenant's suspension, if there is one."""
 
     async def suspend(self, tenant: UUID, suspension: Suspension, *, by: str, at: datetime) -> None:
-        """Keep or replace the tenant's suspension."""
+        """Keep or replace the tenant's suspension, and have Commodore told."""
 
     async def lift(self, tenant: UUID) -> None:
-        """Remove the tenant's suspension."""
+        """Remove the tenant's suspension, and have Commodore told."""
 
 
 class Allowances:
     """What each tenant may use."""
 
-    def __init__(self, store: Suspensions, free: Plan, clock: Clock) -> None:
+    def __init__(
+        self, store: Suspensions, free: Plan, clock: Clock, nudge: Callable[[], None] = lambda: None
+    ) -> None:
         self._store = store
         self._free = free
         self._clock = clock
+        self._nudge = nudge
 
     async def of(self, tenant: UUID) -> Limits:
         """The tenant's limits now."""
@@ -40,11 +44,13 @@ class Allowances:
         """Stop what costs money for this tenant, and say why; raises BadReason."""
         suspension = Suspension(reason(text))
         await self._store.suspend(tenant, suspension, by=by, at=self._clock.now())
+        self._nudge()
         log.info("tenant.suspended", tenant_id=str(tenant), by=by)
         return limits(self._free, suspension)
 
     async def lift(self, tenant: UUID, *, by: str) -> Limits:
         """Allow it again."""
         await self._store.lift(tenant)
+        self._nudge()
         log.info("tenant.unsuspended", tenant_id=str(tenant), by=by)
         return limits(self._free, None)

@@ -3,8 +3,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from frameworks.control.purser.domain import Suspension
-from frameworks.kit.sql import Database
+from frameworks.control.purser.domain import STANDING_CHANGED, Suspension
+from frameworks.kit import outbox
+from frameworks.kit.sql import Connection, Database
 
 
 class PostgresStore:
@@ -33,8 +34,14 @@ class PostgresStore:
                 by,
                 at,
             )
+            await _told(c, tenant)
 
     async def lift(self, tenant: UUID) -> None:
         """Remove the tenant's suspension."""
         async with self._db.tenant(tenant) as c:
             await c.execute("DELETE FROM purser.suspensions WHERE tenant_id = $1", tenant)
+            await _told(c, tenant)
+
+
+async def _told(c: Connection, tenant: UUID) -> None:
+    await outbox.add(c, "purser", STANDING_CHANGED, str(tenant), str(tenant).encode())

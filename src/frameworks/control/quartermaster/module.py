@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from frameworks.contracts.audit_delivery import AuditDelivery
+from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceStub
 from frameworks.control.quartermaster.api import SERVICE, servicer
 from frameworks.control.quartermaster.api.clusters import ClusterCalls
 from frameworks.control.quartermaster.api.nodes import NodeCalls
@@ -26,11 +28,12 @@ from frameworks.control.quartermaster.store import (
     TenantStore,
 )
 from frameworks.kit.module import Host, Module
+from frameworks.kit.outbox import Outbox
 
 
 @asynccontextmanager
 async def start(host: Host) -> AsyncIterator[None]:
-    """Make sure the operator and the shared cluster exist, offer QuartermasterService, watch for silence."""
+    """Make sure operator and shared cluster exist, offer QuartermasterService, watch for silence, tell the audit."""
     settings, clock = host.settings(Settings), host.clock
     db = await host.database("frameworks.control.quartermaster")
     tenant_store, cluster_store, node_store = TenantStore(db), ClusterStore(db), NodeStore(db)
@@ -53,6 +56,9 @@ async def start(host: Host) -> AsyncIterator[None]:
     )
     host.serve_rpc(SERVICE, calls, service="quartermaster")
     host.spawn("sweep", partial(sweep, nodes, registry, clock, settings.sweep_every), module="quartermaster")
+    outbox = Outbox(db, "quartermaster", clock=clock)
+    audit = AuditDelivery("quartermaster", host.peer(DecklogServiceStub, service="quartermaster"))
+    host.spawn("outbox", partial(outbox.drain, audit.deliver), module="quartermaster")
     yield
 
 

@@ -13,11 +13,14 @@ class CertificateSigner:
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
 
-    def certify(self, *, node: str, cluster: str, owner: UUID, public_key: str, lifetime: timedelta) -> str:
-        """A certificate that binds the node to its cluster, owner and key."""
+    def certify(
+        self, *, node: str, cluster: str, region: str, owner: UUID, public_key: str, lifetime: timedelta
+    ) -> str:
+        """A certificate that binds the node to its cluster, region, owner and key."""
         claims = {
             "node_id": node,
             "cluster": cluster,
+            "region": region,
             "owner_tenant": str(owner),
             "cnf": {"jwk": json.loads(public_key)},
         }

@@ -47,5 +47,8 @@ class Settings:
     resolution_stale: timedelta = timedelta(hours=24)
     """How long a resolved playback id is used while Commodore is away."""
 
+    telemetry_for: timedelta = timedelta(hours=6)
+    """How long a player may report with the token it was given: the longest viewing without asking again."""
+
     fallbacks: int = 4
     """How many further nodes an answer names."""

@@ -11,16 +11,19 @@ from frameworks.kit.module import Host, Module
 from frameworks.kit.proxies import Proxies
 from frameworks.kit.wal import WriteAheadLog
 from frameworks.media.foghorn import jobs
-from frameworks.media.foghorn.api.calls import FoghornApi
+from frameworks.media.foghorn.api.calls import FoghornApi, command
 from frameworks.media.foghorn.api.play import application
 from frameworks.media.foghorn.config import Settings
 from frameworks.media.foghorn.domain import Fleet, Weights
 from frameworks.media.foghorn.peers import CommodoreDirectory, DecisionRecorder
 from frameworks.media.foghorn.service.known import KnownStreams
 from frameworks.media.foghorn.service.nodes import Nodes
+from frameworks.media.foghorn.service.orders import Orders
+from frameworks.media.foghorn.service.passes import Passes
 from frameworks.media.foghorn.service.routing import Router
+from frameworks.media.foghorn.service.seats import Seats
 from frameworks.media.foghorn.service.viewers import VirtualViewers
-from frameworks.media.foghorn.store import KnownFile
+from frameworks.media.foghorn.store import KnownFile, OrdersFile
 
 SERVICE = pb.DESCRIPTOR.services_by_name["FoghornService"]
 
@@ -43,6 +46,14 @@ async def start(host: Host) -> AsyncIterator[None]:
     nodes: Nodes[pb.NodeCommand] = Nodes(
         fleet, viewers, host.clock, stale_after=settings.stale_after, forget_after=settings.forget_after
     )
+    seats = Seats(known, viewers, host.clock)
+    orders = Orders(
+        OrdersFile(directory / "orders.bin"),
+        fleet,
+        viewers,
+        host.clock,
+        tell=lambda node, told: nodes.command(node, command(told)),
+    )
     decklog = host.peer(DecklogServiceStub, service="foghorn")
     delivery = EventDelivery("foghorn", WriteAheadLog(directory / "wal"), decklog, host.clock)
     recorder = DecisionRecorder(delivery, host.clock)
@@ -52,22 +63,31 @@ async def start(host: Host) -> AsyncIterator[None]:
         known,
         commodore,
         viewers,
+        seats,
         recorder,
         host.geo(),
         host.clock,
         _weights(settings),
         settings.fallbacks,
     )
-    host.serve_rpc(SERVICE, FoghornApi(nodes, viewers, router), service="foghorn")
+    passes = Passes(host.identity("foghorn"), host.clock, settings.telemetry_for)
+    host.serve_rpc(
+        SERVICE, FoghornApi(nodes, viewers, router, seats, orders, known, passes), service="foghorn"
+    )
     host.serve_http(
-        application(router, Proxies.named(settings.trusted_proxies)), service="foghorn", port=settings.port
+        application(router, Proxies.named(settings.trusted_proxies), passes),
+        service="foghorn",
+        port=settings.port,
     )
     host.spawn("foghorn.delivery", delivery.run, module="foghorn")
     host.spawn("foghorn.recorder", recorder.run, module="foghorn")
-    host.spawn("foghorn.sweep", jobs.sweeper(nodes, viewers, known, host.clock), module="foghorn")
+    host.spawn(
+        "foghorn.sweep", jobs.sweeper(nodes, viewers, known, seats, orders, host.clock), module="foghorn"
+    )
     host.expose("foghorn", lambda: {"nodes": nodes.standing(), "wal_bytes": delivery.lag_bytes()})
     yield
     known.save()
+    orders.save()
 
 
 def _weights(settings: Settings) -> Weights:

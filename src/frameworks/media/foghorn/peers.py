@@ -35,9 +35,14 @@ class CommodoreDirectory:
 
     async def resolve(self, playback_id: str) -> KnownStream:
         """The stream behind a playback id. Raises NotFound, Unavailable."""
-        found = await self._stub.ResolvePlayback(
-            commodore.ResolvePlaybackRequest(playback_id=playback_id), timeout=ASK_SECONDS
-        )
+        return await self._playback(commodore.ResolvePlaybackRequest(playback_id=playback_id))
+
+    async def resolve_internal(self, internal_name: str) -> KnownStream:
+        """The stream behind an internal name. Raises NotFound, Unavailable."""
+        return await self._playback(commodore.ResolvePlaybackRequest(internal_name=internal_name))
+
+    async def _playback(self, request: commodore.ResolvePlaybackRequest) -> KnownStream:
+        found = await self._stub.ResolvePlayback(request, timeout=ASK_SECONDS)
         return KnownStream(
             playback_id=found.playback_id,
             internal_name=found.internal_name,
@@ -49,6 +54,7 @@ class CommodoreDirectory:
             created_at=found.created_at,
             recording_enabled=found.recording_enabled,
             suspended=found.suspended,
+            max_viewers=found.max_viewers,
         )
 
     async def ingest_target(self, stream_key: str) -> IngestTarget:

@@ -8,6 +8,7 @@ from frameworks.contracts.metrics import helmsman as metrics
 from frameworks.kit import log as logs
 from frameworks.kit.errors import Refusal, Unavailable
 from frameworks.media.helmsman.domain import REFUSE, Action, Trigger, Verdict, parse
+from frameworks.media.helmsman.service.outputs import Outputs
 from frameworks.media.helmsman.service.publishing import Publishing
 from frameworks.media.helmsman.service.viewing import Viewing
 
@@ -19,7 +20,7 @@ Handler = Callable[[Trigger], Awaitable[Verdict | None]]
 class TriggerDoor:
     """An ASGI application: one POST per trigger, answered in both response dialects."""
 
-    def __init__(self, secret: str, publishing: Publishing, viewing: Viewing) -> None:
+    def __init__(self, secret: str, publishing: Publishing, viewing: Viewing, outputs: Outputs) -> None:
         self._secret = secret
         self._log = logs.get("helmsman")
         self._handlers: dict[str, Handler] = {
@@ -31,6 +32,10 @@ class TriggerDoor:
             "STREAM_END": publishing.ended,
             "PUSH_INPUT_CLOSE": publishing.input_closed,
             "LIVE_TRACK_LIST": publishing.track_list,
+            "PUSH_OUT_START": outputs.starting,
+            "PUSH_END": outputs.push_ended,
+            "RECORDING_SEGMENT": outputs.segment,
+            "RECORDING_END": outputs.recorded,
         }
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:

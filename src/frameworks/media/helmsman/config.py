@@ -51,6 +51,15 @@ class Settings:
     metrics_every: timedelta = timedelta(seconds=5)
     """How often stream metrics become events."""
 
+    detailed_every: timedelta = timedelta(minutes=1)
+    """How often every track and output of a stream becomes an event."""
+
+    clients_every: timedelta = timedelta(seconds=10)
+    """How often viewers' connections become events."""
+
+    client_samples: int = 500
+    """Most connections sampled at a time; with more, they take turns."""
+
     node_every: timedelta = timedelta(seconds=10)
     """How often the node's own state becomes an event."""
 

@@ -115,6 +115,11 @@ def fingerprint(stream_key: str) -> str:
     return hashlib.sha256(stream_key.encode()).hexdigest()[:12]
 
 
+def encoder(stream_key: str, address: str) -> str:
+    """One encoder: the same key from the same address. Without the key nobody finds the address in it."""
+    return hashlib.sha256(f"{stream_key}|{address}".encode()).hexdigest()[:24]
+
+
 def without_key(url: str) -> str:
     """A push URL without the key, its query and any credentials."""
     parts = urlsplit(url)
@@ -194,7 +199,8 @@ UNSET = 4_294_967_295
 """How MistServer prints a minimum it has not seen; nothing it measures is as large."""
 
 
-def _number(value: Any) -> int:
+def count(value: Any) -> int:
+    """A number the node tells; 0 when it is none."""
     found = int(value) if isinstance(value, int | float) else 0
     return found if 0 <= found < UNSET else 0
 
@@ -202,24 +208,48 @@ def _number(value: Any) -> int:
 def track(name: str, found: dict[str, Any]) -> TrackReport:
     """A track of a health object (STREAM_BUFFER) or a track list (LIVE_TRACK_LIST)."""
     keys = found.get("keys", {}) if isinstance(found.get("keys"), dict) else {}
-    kbits = _number(found["kbits"]) if "kbits" in found else _number(found.get("bps")) * 8 // 1000
-    fps = _number(found.get("fpks")) or _number(found.get("efpks"))
+    kbits = count(found["kbits"]) if "kbits" in found else count(found.get("bps")) * 8 // 1000
+    fps = count(found.get("fpks")) or count(found.get("efpks"))
     return TrackReport(
         name=name,
         kind=str(found.get("type") or name.split("_", 1)[0]),
         codec=str(found.get("codec", "")),
         kbits=kbits,
-        width=_number(found.get("width")),
-        height=_number(found.get("height")),
+        width=count(found.get("width")),
+        height=count(found.get("height")),
         fps_milli=fps,
-        channels=_number(found.get("channels")),
-        rate=_number(found.get("rate")),
-        buffer_ms=_number(found.get("buffer")),
-        jitter_ms=_number(found.get("jitter")),
+        channels=count(found.get("channels")),
+        rate=count(found.get("rate")),
+        buffer_ms=count(found.get("buffer")),
+        jitter_ms=count(found.get("jitter")),
         b_frames=bool(found.get("bframes")),
-        keyframe_max_ms=_number(keys.get("ms_max")),
-        keyframe_min_ms=_number(keys.get("ms_min")),
+        keyframe_max_ms=count(keys.get("ms_max")),
+        keyframe_min_ms=count(keys.get("ms_min")),
     )
+
+
+def track_body(track: TrackReport) -> dict[str, Any]:
+    """A track with the field names of the event message."""
+    return {
+        "name": track.name,
+        "type": track.kind,
+        "codec": track.codec,
+        "bitrate_kbps": track.kbits,
+        "width": track.width,
+        "height": track.height,
+        "fps_milli": track.fps_milli,
+        "channels": track.channels,
+        "sample_rate": track.rate,
+        "buffer_ms": track.buffer_ms,
+        "jitter_ms": track.jitter_ms,
+        "b_frames": track.b_frames,
+    }
+
+
+def frame_distances(found: dict[str, Any]) -> tuple[int, int]:
+    """The shortest and longest distance of two frames in a track's `keys`, in microseconds."""
+    keys = found.get("keys", {}) if isinstance(found.get("keys"), dict) else {}
+    return count(keys.get("frame_ms_min")) * 1000, count(keys.get("frame_ms_max")) * 1000
 
 
 def tracks(health: dict[str, Any]) -> list[TrackReport]:
@@ -254,7 +284,7 @@ def judge(health: dict[str, Any], buffer_state: str) -> Health:
         issues.append("jitter_high")
     if buffer_state == "DRY":
         issues.append("buffer_dry")
-    return Health(tuple(issues), score(issues), video, audio, _number(health.get("buffer")), jitter)
+    return Health(tuple(issues), score(issues), video, audio, count(health.get("buffer")), jitter)
 
 
 def _video_issues(video: TrackReport) -> list[str]:
@@ -289,10 +319,15 @@ def expected_triggers(base_url: str) -> dict[str, list[dict[str, Any]]]:
             "params": "",
             "default": "false" if sync else "true",
         }
+        if name == "PUSH_OUT_START":
+            return [made | {"default": "", "onfail": "keep"}]
         return [made | {"onfail": "deny"} if sync else made]
 
     return {name: entry(name, sync=name in _ASKED) for name in (*_ASKED, *_TOLD)}
 
 
-_ASKED = ("PUSH_REWRITE", "PLAY_REWRITE", "USER_NEW")
-_TOLD = ("USER_END", "STREAM_BUFFER", "STREAM_END", "PUSH_INPUT_CLOSE", "LIVE_TRACK_LIST")
+_ASKED = ("PUSH_REWRITE", "PLAY_REWRITE", "USER_NEW", "PUSH_OUT_START")
+_TOLD = (
+    *("USER_END", "STREAM_BUFFER", "STREAM_END", "PUSH_INPUT_CLOSE", "LIVE_TRACK_LIST"),
+    *("PUSH_END", "RECORDING_SEGMENT", "RECORDING_END"),
+)

@@ -99,19 +99,31 @@ def look(
     """See what is live, notice a new boot, renew claims."""
 
     async def once() -> None:
-        before = {(s.name, s.viewers, s.inputs) for s in measuring.picture.streams}
-        await measuring.look()
+        before = _seen(measuring)
+        try:
+            await measuring.look()
+        except Unavailable:
+            if before != _seen(measuring):
+                changed()
+            raise
         boot = await node.boot_id()
         if measuring.picture.boot and boot != measuring.picture.boot:
             logs.get("helmsman").warning("node.restarted", boot_id=boot)
         measuring.picture.boot = boot
         for unknown in await publishing.compare(measuring.present(), boot):
             await measuring.expel(unknown)
-        if before != {(s.name, s.viewers, s.inputs) for s in measuring.picture.streams}:
+        if before != _seen(measuring):
             changed()
         await measuring.renew_claims()
+        await measuring.enforce()
 
     return once
+
+
+def _seen(measuring: Measuring) -> tuple[str, frozenset[tuple[str, int, int]]]:
+    """What Foghorn is told of at once when it changes."""
+    picture = measuring.picture
+    return picture.standing, frozenset((s.name, s.viewers, s.inputs) for s in picture.streams)
 
 
 def reconcile(node: Configurable, viewing: Viewing) -> Callable[[], Awaitable[None]]:

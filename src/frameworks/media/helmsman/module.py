@@ -26,9 +26,12 @@ from frameworks.media.helmsman.peers.quartermaster import Quartermaster
 from frameworks.media.helmsman.peers.recorder import EventRecorder
 from frameworks.media.helmsman.service.enrolment import Certificate, Enrolment
 from frameworks.media.helmsman.service.measuring import Measuring
+from frameworks.media.helmsman.service.orders import Orders
+from frameworks.media.helmsman.service.outputs import Outputs
 from frameworks.media.helmsman.service.publishing import Publishing
+from frameworks.media.helmsman.service.sampling import Sampling
 from frameworks.media.helmsman.service.viewing import Viewing
-from frameworks.media.helmsman.store import NodeFiles, Remembered
+from frameworks.media.helmsman.store import Memory, NodeFiles, Remembered
 
 READY_STATES = {"live": "FULL", "dry": "DRY"}
 
@@ -40,16 +43,20 @@ class Node:
     settings: Settings
     certificate: Certificate
     files: NodeFiles
+    memory: Memory
     mist: MistApi
     link: FoghornLink
     publishing: Publishing
     viewing: Viewing
     measuring: Measuring
+    orders: Orders
+    outputs: Outputs
+    sampling: Sampling
 
     def state(self) -> foghorn_pb.NodeState | None:
         """What Foghorn is told; nothing before the first measurement."""
         picture, reading, settings = self.measuring.picture, self.measuring.picture.reading, self.settings
-        if reading is None or not picture.reachable:
+        if reading is None:
             return None
         return foghorn_pb.NodeState(
             boot_id=picture.boot,
@@ -67,6 +74,7 @@ class Node:
             streams=self._streams(),
             outputs=reading.outputs,
             region=settings.region,
+            standing=picture.standing,
         )
 
     def _streams(self) -> list[foghorn_pb.StreamState]:
@@ -99,13 +107,16 @@ class Node:
         """Do what Foghorn says."""
         match command.WhichOneof("command"):
             case "stop_stream":
-                await self.mist.stop(f"live+{command.stop_stream.internal_name}")
+                stop = command.stop_stream
+                await self.orders.stop(
+                    stop.internal_name, epoch=stop.epoch, key_id=stop.key_id, reason=stop.reason
+                )
             case "invalidate_sessions":
-                await self.mist.invalidate(f"live+{command.invalidate_sessions.internal_name}")
+                await self.orders.ask_again(command.invalidate_sessions.internal_name)
 
     async def remember(self) -> None:
         """Keep what a restart needs."""
-        self.files.remember(
+        await self.memory.keep(
             Remembered(
                 boot=self.measuring.picture.boot,
                 publishers=self.publishing.publishers,
@@ -116,7 +127,7 @@ class Node:
 
     def recall(self) -> None:
         """Take up where the last process left off."""
-        kept = self.files.remembered()
+        kept = self.memory.recall()
         self.measuring.picture.boot = kept.boot
         self.publishing.publishers.update(kept.publishers)
         self.viewing.restore(kept.streams, kept.sessions)
@@ -151,9 +162,16 @@ async def start(host: Host) -> AsyncIterator[None]:
         )
         node = _node(host, settings, files, mist, identity, certificate, delivery)
         node.recall()
-        door.open(TriggerDoor(secret, node.publishing, node.viewing))
+        door.open(TriggerDoor(secret, node.publishing, node.viewing, node.outputs))
         _spawn(host, node, delivery, _Standing(registry, enrolment), secret)
-        host.expose("helmsman", lambda: {"node": settings.node_id, "wal_bytes": delivery.lag_bytes()})
+        host.expose(
+            "helmsman",
+            lambda: {
+                "node": settings.node_id,
+                "wal_bytes": delivery.lag_bytes(),
+                "wal_limit": settings.wal_bytes,
+            },
+        )
         await host.stopping.wait()
 
     host.spawn("helmsman.node", live, module="helmsman")
@@ -172,13 +190,11 @@ def _node(
     certificate: Certificate,
     delivery: EventDelivery,
 ) -> Node:
-    recorder = EventRecorder(
-        delivery, node=settings.node_id, cluster=certificate.cluster_id, region=settings.region
-    )
+    recorder = EventRecorder(delivery, node=settings.node_id, cluster=certificate.cluster_id)
     commodore = Commodore(host.peer(CommodoreServiceStub, service=None), identity)
     link = FoghornLink(host.peer(FoghornServiceStub, service=None), identity, host.clock)
     geo = host.geo()
-    publishing = Publishing(commodore, recorder, link, geo, host.clock)
+    publishing = Publishing(commodore, recorder, link, mist, geo, host.clock)
     viewing = Viewing(
         commodore,
         recorder,
@@ -188,8 +204,35 @@ def _node(
         node=settings.node_id,
         hash_key=files.secret("viewer-hash"),
     )
-    measuring = Measuring(mist, commodore, publishing, recorder, host.clock, settings.node_id)
-    node = Node(settings, certificate, files, mist, link, publishing, viewing, measuring)
+    measuring = Measuring(
+        mist, commodore, publishing, recorder, host.clock, settings.node_id, viewing.turns_away
+    )
+    orders = Orders(mist, publishing, viewing)
+    outputs = Outputs(publishing, recorder, host.clock)
+    sampling = Sampling(
+        mist,
+        measuring.picture,
+        publishing,
+        viewing,
+        recorder,
+        host.clock,
+        name=settings.node_id,
+        most=settings.client_samples,
+    )
+    node = Node(
+        settings,
+        certificate,
+        files,
+        Memory(files, delivery),
+        mist,
+        link,
+        publishing,
+        viewing,
+        measuring,
+        orders,
+        outputs,
+        sampling,
+    )
     link.state, link.sessions = node.state, node.open_sessions
     return node
 
@@ -224,6 +267,12 @@ def _spawn(host: Host, node: Node, delivery: EventDelivery, standing: "_Standing
         "metrics",
         jobs.every(settings.metrics_every.total_seconds(), clock, measuring.record_streams, "metrics"),
     )
+    sampled = {
+        "clients": (settings.clients_every, node.sampling.sample_clients),
+        "detailed": (settings.detailed_every, node.sampling.sample_streams),
+    }
+    for name, (pause, once) in sampled.items():
+        spawn(name, jobs.every(pause.total_seconds(), clock, once, name))
     spawn("node", jobs.every(settings.node_every.total_seconds(), clock, record_node, "node"))
     spawn(
         "reconcile",

@@ -1,14 +1,17 @@
 """Helmsman's own memory on disk: who publishes and watches, the node's key, the hash key. No database."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol, cast
 
 import msgspec
 
 from frameworks.kit import log as logs
 from frameworks.kit.clock import random_bytes
 from frameworks.kit.files import Disk, DiskRefused, Files
-from frameworks.media.helmsman.service.publishing import Publisher
-from frameworks.media.helmsman.service.viewing import Session, Viewable
+from frameworks.kit.wal import Position
+from frameworks.media.helmsman.service.publishers import Publisher, PublisherNoted
+from frameworks.media.helmsman.service.viewing import Session, SessionNoted, Viewable
 
 _log = logs.get("helmsman")
 
@@ -20,6 +23,24 @@ class Remembered(msgspec.Struct):
     publishers: dict[str, Publisher] = {}
     sessions: dict[str, Session] = {}
     streams: list[Viewable] = []
+
+    def learn(self, note: bytes) -> None:
+        """What one event changed after this was kept; telling it again changes nothing."""
+        match _NOTES.decode(note):
+            case SessionNoted(name, None):
+                self.sessions.pop(name, None)
+            case SessionNoted(name, session, stream):
+                self.sessions[name] = cast(Session, session)
+                self.streams += [stream] if stream is not None else []
+            case PublisherNoted(name, None):
+                self.publishers.pop(name, None)
+            case PublisherNoted(name, publisher):
+                self.publishers[name] = cast(Publisher, publisher)
+
+
+_NOTES: msgspec.msgpack.Decoder[SessionNoted | PublisherNoted] = msgspec.msgpack.Decoder(
+    SessionNoted | PublisherNoted
+)
 
 
 class NodeFiles:
@@ -44,16 +65,18 @@ class NodeFiles:
             _log.warning("state.discarded", reason=str(error))
             return Remembered()
 
-    def remember(self, state: Remembered) -> None:
-        """Keep `state`, when it differs from what is kept."""
+    def remember(self, state: Remembered) -> bool:
+        """Keep `state`, when it differs from what is kept; whether it is kept now."""
         content = msgspec.msgpack.encode(state)
         if content == self._last:
-            return
+            return True
         try:
             self._files.replace(self.directory / "state.bin", content)
             self._last = content
         except DiskRefused as refused:
             _log.warning("state.not_kept", reason=refused.message)
+            return False
+        return True
 
     def secret(self, name: str) -> bytes:
         """32 random bytes made once and kept (0600)."""
@@ -80,3 +103,42 @@ class NodeFiles:
         """Remove the token: it was good for one enrolment."""
         if self._token_file is not None:
             self._token_file.unlink(missing_ok=True)
+
+
+class Journal(Protocol):
+    """The node's write-ahead log, as far as its notes go."""
+
+    def notes(self) -> Iterator[bytes]:
+        """The notes no snapshot holds, oldest first."""
+
+    def end(self) -> Position:
+        """How far the log is durable."""
+
+    async def snapshot_holds(self, position: Position) -> None:
+        """The notes up to `position` are in a snapshot. Raises DiskRefused."""
+
+
+class Memory:
+    """A snapshot now and then, and the notes since: what Helmsman has answered for, it knows after a restart."""
+
+    def __init__(self, files: NodeFiles, journal: Journal) -> None:
+        self._files = files
+        self._journal = journal
+        self._before = journal.end()
+
+    def recall(self) -> Remembered:
+        """What the last process knew."""
+        kept = self._files.remembered()
+        for note in self._journal.notes():
+            kept.learn(note)
+        return kept
+
+    async def keep(self, state: Remembered) -> None:
+        """Take a snapshot. Raises DiskRefused.
+
+        It surely holds what was durable when the one before was taken: what is durable by now may still be on its
+        way into `state`.
+        """
+        holds, self._before = self._before, self._journal.end()
+        if self._files.remember(state):
+            await self._journal.snapshot_holds(holds)

@@ -88,7 +88,7 @@ class OneStream:
     async def record(self, tenant: UUID, refused: RefusedIngest) -> None:
         self.refused.append(refused)
 
-    async def refusals(self, tenant: UUID, stream_id: UUID, limit: int) -> Sequence[RefusedIngest]:
+    async def refusals(self, tenant: UUID, stream_id: UUID | None, limit: int) -> Sequence[RefusedIngest]:
         return self.refused[:limit]
 
 

@@ -12,7 +12,9 @@ from frameworks.kit.geo import Geo, Place
 from frameworks.media.foghorn.domain import Fleet, NodeFacts, Position, StreamPresence, Weights
 from frameworks.media.foghorn.service.known import KnownStream, KnownStreams
 from frameworks.media.foghorn.service.nodes import Nodes
+from frameworks.media.foghorn.service.orders import Order, Orders, Told
 from frameworks.media.foghorn.service.routing import Decision, IngestTarget, NodeAddresses, Router
+from frameworks.media.foghorn.service.seats import SETTLING, Seats
 from frameworks.media.foghorn.service.viewers import VirtualViewers
 
 PLAYBACK = "pb0123456789abcd"
@@ -43,6 +45,12 @@ class Commodore:
             raise NotFound("none")
         return self.streams[playback_id]
 
+    async def resolve_internal(self, internal_name: str) -> KnownStream:
+        found = [
+            stream.playback_id for stream in self.streams.values() if stream.internal_name == internal_name
+        ]
+        return await self.resolve(found[0] if found else "")
+
     async def ingest_target(self, stream_key: str) -> IngestTarget:
         if self.away:
             raise Unavailable("away")
@@ -64,6 +72,19 @@ class Memory:
     def write(self, streams: list[KnownStream]) -> None:
         self.kept = streams
         self.writes += 1
+
+
+@dataclass
+class OrderFile:
+    """The file of orders."""
+
+    kept: list[Order] = field(default_factory=list)
+
+    def read(self) -> list[Order]:
+        return list(self.kept)
+
+    def write(self, found: list[Order]) -> None:
+        self.kept = found
 
 
 @dataclass
@@ -92,6 +113,9 @@ class Platform:
     commodore: Commodore = field(default_factory=Commodore)
     memory: Memory = field(default_factory=Memory)
     decisions: Decisions = field(default_factory=Decisions)
+    order_file: OrderFile = field(default_factory=OrderFile)
+    told: list[tuple[str, Told]] = field(default_factory=list)
+    connected: bool = True
 
     def __post_init__(self) -> None:
         self.fleet = Fleet()
@@ -106,12 +130,15 @@ class Platform:
         self.known = KnownStreams(
             self.commodore, self.memory, self.clock, fresh=timedelta(seconds=10), stale=timedelta(hours=24)
         )
+        self.seats = Seats(self.known, self.viewers, self.clock)
+        self.orders = Orders(self.order_file, self.fleet, self.viewers, self.clock, self.tell)
         self.router = Router(
             self.fleet,
             self.nodes.addresses,
             self.known,
             self.commodore,
             self.viewers,
+            self.seats,
             self.decisions,
             TwoPlaces(None),
             self.clock,
@@ -129,6 +156,8 @@ class Platform:
         where: Position | None = None,
         up: int = 0,
         outputs: tuple[str, ...] = ("HLS_CMAF", "HLS"),
+        answers: bool = True,
+        stream: str = INTERNAL,
     ) -> None:
         """A node's report, with or without the stream."""
         facts = NodeFacts(
@@ -142,12 +171,22 @@ class Platform:
             limit=125_000_000,
             where=where,
             capabilities=frozenset({"edge", "ingest"}),
-            streams={INTERNAL: presence} if presence else {},
+            streams={stream: presence} if presence else {},
         )
         paths = {"HLS_CMAF": "cmaf", "HLS": "hls"}
         urls = {name: f"http://{node}:8080/{paths[name]}/$/index.m3u8" for name in outputs}
         addresses = NodeAddresses(f"http://{node}:8080", f"rtmp://{node}:1935/live", "", urls)
-        self.nodes.report(facts, addresses, boot)
+        self.nodes.report(facts, addresses, boot, answers=answers)
+
+    def tell(self, node: str, told: Told) -> bool:
+        """A node's connection."""
+        if self.connected:
+            self.told.append((node, told))
+        return self.connected
+
+    async def settle(self) -> None:
+        """Let the time pass in which nodes come back and tell what they have."""
+        await self.clock.advance(SETTLING)
 
     def reserved(self, node: str) -> float:
         """Bytes per second promised to viewers on their way to the node."""

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from foghorn_fakes import INTERNAL, Platform
+from foghorn_fakes import INTERNAL, PLAYBACK, Platform
 
 from frameworks.media.foghorn.service import nodes as module
 
@@ -85,6 +85,20 @@ async def test_silence_makes_a_node_stale_and_a_report_brings_it_back(platform: 
     assert platform.nodes.standing() == {"fresh": 0, "stale": 1}
     platform.report("n1")
     assert platform.nodes.standing() == {"fresh": 1, "stale": 0}
+
+
+async def test_a_node_whose_process_is_silent_is_out_at_once_and_back_by_itself(platform: Platform) -> None:
+    platform.report("n1")
+    platform.report("n2")
+    platform.report("n1", answers=False)
+    watch = await platform.router.watch(PLAYBACK, redirect=True)
+    assert [endpoint.node for endpoint in watch.endpoints] == ["n2"]
+    assert platform.nodes.standing() == {"fresh": 1, "stale": 1}
+    platform.report("n2", answers=False)
+    assert (await platform.router.watch(PLAYBACK, redirect=True)).state == "offline"
+    platform.report("n1")
+    watch = await platform.router.watch(PLAYBACK, redirect=True)
+    assert [endpoint.node for endpoint in watch.endpoints] == ["n1"]
 
 
 async def test_a_long_silent_node_is_forgotten_with_its_viewers(platform: Platform) -> None:

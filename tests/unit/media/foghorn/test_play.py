@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import msgspec
 import pytest
-from foghorn_fakes import INTERNAL, PLAYBACK, STARTING, TOKYO, UTRECHT, Platform
+from foghorn_fakes import INTERNAL, PLAYBACK, STARTING, STREAM, TOKYO, UTRECHT, Platform
 
 from frameworks.kit.proxies import Proxies
 from frameworks.media.foghorn.api.play import application
@@ -82,6 +83,19 @@ async def test_an_offline_stream_says_so(platform: Platform) -> None:
         "error": "stream_offline",
         "message": "The stream is offline. Ask again in 3 s.",
     }
+
+
+async def test_a_full_stream_says_so_to_players_and_pages(platform: Platform) -> None:
+    platform.commodore.streams[PLAYBACK] = msgspec.structs.replace(STREAM, max_viewers=1)
+    platform.viewers.opened("n1", "s1", INTERNAL, "")
+    async with browser(platform) as client:
+        media = await client.get(f"/play/{PLAYBACK}")
+        page = await client.get(f"/play/{PLAYBACK}", headers=JSON)
+    assert (media.status_code, media.headers["retry-after"]) == (429, "10")
+    assert media.json()["error"] == "stream_full"
+    assert (page.status_code, page.json()["state"], page.json()["retry_after_ms"]) == (200, "full", 10_000)
+    assert (page.json()["primary"], page.json()["viewers"]) == (None, 1)
+    assert "plan" in page.json()["message"]
 
 
 @pytest.mark.parametrize("playback_id", ["x" * 16, "UPPER23456789abcd", "short", "%00"])

@@ -77,10 +77,18 @@ async def test_a_session_told_twice_counts_once_and_ends_once(platform: Platform
     platform.viewers.opened("n1", "s1", INTERNAL, "")
     platform.viewers.opened("n1", "s1", INTERNAL, "")
     assert platform.viewers.of_stream(INTERNAL) == 1
-    platform.viewers.closed("s1")
-    platform.viewers.closed("s1")
+    platform.viewers.closed("n1", "s1")
+    platform.viewers.closed("n1", "s1")
     assert platform.viewers.of_stream(INTERNAL) == 0
     assert platform.viewers.count("n1") == (0, 0)
+
+
+async def test_a_viewer_that_moves_with_its_session_id_is_one_on_each_node(platform: Platform) -> None:
+    platform.viewers.opened("n1", "s1", INTERNAL, "")
+    platform.viewers.opened("n2", "s1", INTERNAL, "")
+    platform.viewers.closed("n1", "s1")
+    assert platform.viewers.of_stream(INTERNAL) == 1
+    assert (platform.viewers.count("n1"), platform.viewers.count("n2")) == ((0, 0), (1, 0))
 
 
 async def test_a_node_that_leaves_takes_its_sessions_and_their_reservations_along(platform: Platform) -> None:

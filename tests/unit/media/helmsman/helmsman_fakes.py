@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from frameworks.kit.errors import NotFound, Unavailable
 from frameworks.media.helmsman.domain import Fact, Trigger
 from frameworks.media.helmsman.service.measuring import ClaimKept, LiveStream, NodeReading
-from frameworks.media.helmsman.service.publishing import Admitted, Publisher, Refused
+from frameworks.media.helmsman.service.publishers import Admitted, Overrun, Publisher, Refused
+from frameworks.media.helmsman.service.reporting import Seat
 from frameworks.media.helmsman.service.viewing import Viewable
 
 KEY = "sk_0123456789abcdef0123456789abcdef"
@@ -32,17 +35,50 @@ class Platform:
     held: bool = True
     renewed: list[tuple[str, bool]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
-    last_ms: int = 0
+    newest_ms: int = 0
+    advances: bool = False
+    received: int = 2000
+    packets: tuple[int, int, int] = (0, 0, 0)
+    overruns: list[Overrun] = field(default_factory=list)
+    foghorn_away: bool = False
+    refuses: str = ""
+    watching: int = 0
+    invalidated: list[str] = field(default_factory=list)
+    live: list[str] = field(default_factory=list)
 
     async def admit(
-        self, stream_key: str, *, protocol: str, boot: str, connection: str, trigger: str
+        self, stream_key: str, *, protocol: str, boot: str, connection: str, trigger: str, live: list[str]
     ) -> Admitted | Refused:
+        self.live = live
         if self.away or self.answer is None:
             raise Unavailable("away")
         return self.answer
 
-    async def release(self, stream_id: str, epoch: int, connection: str) -> None:
+    async def release(
+        self, stream_id: str, epoch: int, connection: str, *, overrun: Overrun | None = None
+    ) -> None:
         self.released.append((stream_id, epoch, connection))
+        if overrun is not None:
+            self.overruns.append(overrun)
+
+    async def last_ms(self, name: str) -> int | None:
+        if self.away:
+            raise Unavailable("away")
+        self.newest_ms += 40 * self.advances
+        return self.newest_ms
+
+    async def seat(self, stream: str, session: str, correlation: str) -> Seat:
+        if self.foghorn_away:
+            raise Unavailable("away")
+        if self.refuses:
+            return Seat(False, self.refuses, self.watching)
+        self.watching += 1
+        return Seat(True, "", self.watching)
+
+    async def invalidate(self, name: str) -> None:
+        if self.away:
+            raise Unavailable("away")
+        self.invalidated.append(name)
 
     async def resolve(self, *, playback_id: str = "", internal: str = "") -> Viewable:
         if self.away:
@@ -51,14 +87,15 @@ class Platform:
             raise NotFound("none")
         return self.viewable
 
-    async def record(self, fact: Fact) -> None:
-        self.facts.append(fact)
+    async def record(self, *facts: Fact, noted: msgspec.Struct | None = None) -> None:
+        self.facts.extend(facts)
 
     def viewer_opened(self, stream: str, session: str, correlation: str, connector: str) -> None:
         self.opened.append(correlation)
 
     def viewer_closed(self, session: str) -> None:
         self.closed.append(session)
+        self.watching -= 1
 
     def changed(self) -> None:
         pass
@@ -70,7 +107,7 @@ class Platform:
     async def live_streams(self) -> list[LiveStream]:
         if self.away:
             raise Unavailable("away")
-        return [LiveStream(RUNTIME, 1, 1, 1000, 2000, self.last_ms, {})]
+        return [LiveStream(RUNTIME, 1, 1, 1000, self.received, self.newest_ms, {}, *self.packets)]
 
     async def reading(self) -> NodeReading:
         return NodeReading(100, 10, 5, 0, 0, 1000, 2000, {})

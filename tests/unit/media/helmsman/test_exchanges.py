@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from helmsman_fakes import ADMITTED, VIEWABLE, Platform
 from msgspec.structs import replace as replace_fields
@@ -15,7 +16,9 @@ from frameworks.kit.errors import Unavailable
 from frameworks.kit.geo import Geo, Place
 from frameworks.media.helmsman.api import MAX_BODY, PREFIX, TriggerDoor
 from frameworks.media.helmsman.domain import Fact, expected_triggers
-from frameworks.media.helmsman.service.publishing import Publishing, Refused
+from frameworks.media.helmsman.service.outputs import Outputs
+from frameworks.media.helmsman.service.publishers import Refused
+from frameworks.media.helmsman.service.publishing import Publishing
 from frameworks.media.helmsman.service.viewing import Viewing
 from frameworks.media.mist.protocols.trigger import Action as NodeAction
 from frameworks.media.mist.protocols.trigger import read_answer
@@ -61,6 +64,12 @@ RECORDED: dict[str, tuple[str, ...]] = {
     "push_input_close_other_pid": (),
     "stream_end": ("stream-lifecycle ended",),
     "stream_end_totals": ("stream-lifecycle ended",),
+    "push_out_start_rtmp": ("push-lifecycle starting",),
+    "push_out_start_file": ("recording-lifecycle started",),
+    "push_end_clean": ("push-lifecycle ended",),
+    "push_end_failed": ("push-lifecycle failed",),
+    "recording_segment": ("recording-lifecycle progress",),
+    "recording_end": ("recording-lifecycle ready",),
 }
 BEFORE = {"user_end": "user_new", "user_end_hls": "user_new_hls", "user_end_metadata": "user_new_metadata"}
 """What must have happened before, beside a publisher being on air."""
@@ -121,11 +130,12 @@ class Door:
         self.platform.answer = replace_fields(ADMITTED, internal_name=INTERNAL)
         self.platform.viewable = replace_fields(VIEWABLE, internal_name=INTERNAL, playback_id=PLAYBACK)
         clock, geo = FakeClock(), Netherlands(None)
-        self.publishing = Publishing(self.platform, self.platform, self.platform, geo, clock)
+        self.publishing = Publishing(self.platform, self.platform, self.platform, self.platform, geo, clock)
         self.viewing = Viewing(
             self.platform, self.platform, self.platform, geo, clock, node="node-1", hash_key=b"k"
         )
-        self._app = TriggerDoor(SECRET, self.publishing, self.viewing)
+        outputs = Outputs(self.publishing, self.platform, clock)
+        self._app = TriggerDoor(SECRET, self.publishing, self.viewing, outputs)
 
     async def fire(self, exchange: Exchange, **changes: Any) -> Reply:
         """Send the exchange's request, `changes` made to it."""
@@ -234,7 +244,10 @@ async def test_both_dialects_say_the_same(door: Door, name: str) -> None:
     assert typed.value == stock.value
 
 
-@pytest.mark.parametrize("name", ["push_rewrite", "user_new", "stream_buffer_full", "stream_end"])
+@pytest.mark.parametrize(
+    "name",
+    ["push_rewrite", "user_new", "stream_buffer_full", "stream_end", "recording_segment", "push_end_clean"],
+)
 async def test_a_firing_told_twice_is_recorded_under_one_id(door: Door, name: str) -> None:
     await door.prepare(name)
     await door.fire(EXCHANGES[name])
@@ -338,7 +351,7 @@ async def test_a_time_that_is_none_is_now(door: Door, millis: str) -> None:
 class FullDisk(Platform):
     """A write-ahead log with no room."""
 
-    async def record(self, fact: Fact) -> None:
+    async def record(self, *facts: Fact, noted: msgspec.Struct | None = None) -> None:
         raise Unavailable("The disk is full.")
 
 

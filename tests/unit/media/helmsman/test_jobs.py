@@ -13,7 +13,7 @@ from frameworks.kit.errors import NotFound, Unavailable
 from frameworks.kit.geo import Geo
 from frameworks.media.helmsman import jobs
 from frameworks.media.helmsman.config import Settings
-from frameworks.media.helmsman.service.measuring import Measuring
+from frameworks.media.helmsman.service.measuring import DOWN_SECONDS, Measuring
 from frameworks.media.helmsman.service.publishing import Publishing
 from frameworks.media.helmsman.service.viewing import Viewing
 from frameworks.media.mist.protocols.trigger import Action, after_failure, handlers_of
@@ -73,7 +73,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def publishing(platform: Platform, clock: FakeClock) -> Publishing:
-    return Publishing(platform, platform, platform, Geo(None), clock)
+    return Publishing(platform, platform, platform, platform, Geo(None), clock)
 
 
 @pytest.fixture
@@ -207,6 +207,24 @@ async def test_looking_tells_foghorn_only_what_changed(
     await once()
     await once()
     assert told == ["changed"]
+
+
+async def test_foghorn_is_told_at_once_that_the_node_is_silent_and_that_it_is_back(
+    node: MediaNode, platform: Platform, measuring: Measuring, publishing: Publishing, clock: FakeClock
+) -> None:
+    told: list[str] = []
+    once = jobs.look(node, measuring, publishing, lambda: told.append(measuring.picture.standing))
+    await once()
+    platform.away = True
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await once()
+    await clock.advance(DOWN_SECONDS)
+    with pytest.raises(Unavailable):
+        await once()
+    platform.away = False
+    await once()
+    assert told == ["up", "degraded", "down", "up"]
 
 
 async def test_a_new_boot_ends_publishers_of_the_old_one(

@@ -24,7 +24,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def publishing(platform: Platform, clock: FakeClock) -> Publishing:
-    return Publishing(platform, platform, platform, Geo(None), clock)
+    return Publishing(platform, platform, platform, platform, Geo(None), clock)
 
 
 def states(platform: Platform) -> list[tuple[str, str]]:
@@ -36,11 +36,12 @@ def states(platform: Platform) -> list[tuple[str, str]]:
 
 
 async def test_a_publisher_that_returns_to_a_stream_still_on_the_node_is_live_at_once(
-    platform: Platform, publishing: Publishing
+    platform: Platform, publishing: Publishing, clock: FakeClock
 ) -> None:
     await publishing.admit(push("u-1", pid="7"))
     await publishing.buffer(trigger("STREAM_BUFFER", RUNTIME, "FULL", "{}"))
     platform.facts.clear()
+    await clock.advance(2)
     await publishing.admit(push("u-2", pid="8"))
     assert states(platform) == [("started", "ADMITTED"), ("live", "RESUMED")]
     assert publishing.publishers[INTERNAL].state == "live"

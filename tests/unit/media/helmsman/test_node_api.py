@@ -118,3 +118,40 @@ async def test_an_answer_that_is_none_means_the_node_is_away(
     mist.raw = raw
     with pytest.raises(NodeAway):
         await api.boot_id()
+
+
+async def test_sessions_are_read_by_the_names_the_server_gives_its_columns(
+    api: MistApi, mist: MistServer
+) -> None:
+    fields = [
+        "conntime",
+        "down",
+        "pktcount",
+        "pktlost",
+        "pktretransmit",
+        "position",
+        "protocol",
+        "sessid",
+        "stream",
+        "up",
+    ]
+    rows = [
+        [62, 5012, 40, 2, 1, 27925, "HLS", "5636defa", NAME, 6528195],
+        [1, 0, 0, 0, 0, 0, "HLS", "", NAME, 0],
+    ]
+    mist.says = {"clients": {"fields": fields, "data": rows, "time": 1}}
+    (reading,) = await api.clients()
+    assert (reading.session, reading.stream, reading.connector, reading.seconds) == (
+        "5636defa",
+        NAME,
+        "HLS",
+        62,
+    )
+    assert reading.counters == (6528195, 5012, 40, 2, 1)
+    assert reading.position_ms == 27925
+
+
+@pytest.mark.parametrize("clients", [None, {}, [], {"fields": None}, {"fields": ["sessid"], "data": None}])
+async def test_a_server_that_tells_no_sessions_has_none(api: MistApi, mist: MistServer, clients: Any) -> None:
+    mist.says = {"clients": clients}
+    assert await api.clients() == []

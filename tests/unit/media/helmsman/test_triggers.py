@@ -141,5 +141,11 @@ def test_triggers_are_for_every_stream_because_mistservers_read_prefixes_differe
 def test_only_triggers_that_are_asked_have_a_refusal_for_a_dead_handler() -> None:
     configured = domain.expected_triggers("http://127.0.0.1:1/x")
     asked = {name for name, [entry] in configured.items() if "onfail" in entry}
-    assert asked == {"PUSH_REWRITE", "PLAY_REWRITE", "USER_NEW"}
+    assert asked == {"PUSH_REWRITE", "PLAY_REWRITE", "USER_NEW", "PUSH_OUT_START"}
+    assert {name for name, [entry] in configured.items() if entry.get("onfail") == "deny"} == {
+        "PUSH_REWRITE",
+        "PLAY_REWRITE",
+        "USER_NEW",
+    }
+    assert configured["PUSH_OUT_START"][0]["onfail"] == "keep"
     assert {entry["default"] for name, [entry] in configured.items() if name not in asked} == {"true"}

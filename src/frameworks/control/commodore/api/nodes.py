@@ -1,12 +1,14 @@
 """Calls of nodes and Foghorn: admission, claims and resolution."""
 
+import re
 from uuid import UUID
 
+from frameworks.contracts.limits import BITRATE_LIMIT
 from frameworks.contracts.metrics import commodore as metrics
 from frameworks.contracts.pb import commodore_v1_pb2 as pb
 from frameworks.control.commodore.api import encoding
 from frameworks.control.commodore.domain.accounts import Invalid
-from frameworks.control.commodore.domain.admission import Ask
+from frameworks.control.commodore.domain.admission import Ask, Overrun
 from frameworks.control.commodore.domain.streams import NoSuchStream
 from frameworks.control.commodore.service.admission import MOST_RENEWALS, Admissions, Node, Renewal
 from frameworks.control.commodore.service.resolution import Resolution
@@ -14,6 +16,7 @@ from frameworks.kit.identity import PrincipalKind
 from frameworks.kit.rpc import Call
 
 _LONGEST = 200
+_FINGERPRINT = re.compile(r"[0-9a-f]{0,12}")
 _MOST_LIVE = 1_000
 
 
@@ -58,9 +61,11 @@ class NodeCalls:
         return pb.RenewedClaims(claims=map(encoding.renewed, renewed))
 
     async def ReleaseClaim(self, request: pb.ReleaseClaimRequest, call: Call) -> pb.Done:
-        """The publisher went away."""
+        """The publisher went away, or was cut off."""
         stream_id: UUID = encoding.identity(request.stream_id, NoSuchStream)
-        await self._admissions.release(_caller(call), stream_id, request.epoch, request.connection_id)
+        await self._admissions.release(
+            _caller(call), stream_id, request.epoch, request.connection_id, _overrun(request)
+        )
         return pb.Done()
 
     async def ResolvePlayback(self, request: pb.ResolvePlaybackRequest, call: Call) -> pb.Playback:
@@ -72,6 +77,19 @@ class NodeCalls:
     async def ResolveIngest(self, request: pb.ResolveIngestRequest, call: Call) -> pb.IngestTarget:
         """Where a publisher with this key should go; claims nothing."""
         return encoding.ingest_target(await self._resolution.ingest(request.stream_key))
+
+
+def _overrun(request: pb.ReleaseClaimRequest) -> Overrun | None:
+    if not request.reason:
+        return None
+    if request.reason != BITRATE_LIMIT or not _FINGERPRINT.fullmatch(request.key_fingerprint):
+        raise Invalid(f"The only reason a node may give is {BITRATE_LIMIT}, with the key's fingerprint.")
+    return Overrun(
+        allowed_kbps=request.allowed_kbps,
+        measured_kbps=request.measured_kbps,
+        protocol=request.protocol.replace("\0", "")[:20],
+        key_fingerprint=request.key_fingerprint,
+    )
 
 
 def _caller(call: Call) -> Node:

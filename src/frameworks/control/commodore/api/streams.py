@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from frameworks.contracts.audit_trail import caller
 from frameworks.contracts.pb import commodore_v1_pb2 as pb
 from frameworks.control.commodore.api import encoding
 from frameworks.control.commodore.domain.accounts import Invalid
@@ -24,7 +25,11 @@ class StreamCalls:
     async def CreateStream(self, request: pb.CreateStreamRequest, call: Call) -> pb.Stream:
         """A new stream with a key."""
         kept = await self._streams.create(
-            call.tenant, name=request.title, about=request.description, recording=request.recording_enabled
+            call.tenant,
+            name=request.title,
+            about=request.description,
+            recording=request.recording_enabled,
+            by=caller(call),
         )
         return self._shown(kept, call)
 
@@ -36,12 +41,13 @@ class StreamCalls:
             name=request.title if request.HasField("title") else None,
             about=request.description if request.HasField("description") else None,
             recording=request.recording_enabled if request.HasField("recording_enabled") else None,
+            by=caller(call),
         )
         return self._shown(kept, call)
 
     async def DeleteStream(self, request: pb.DeleteStreamRequest, call: Call) -> pb.Done:
         """Delete a stream."""
-        await self._streams.delete(call.tenant, _stream_id(request.id))
+        await self._streams.delete(call.tenant, _stream_id(request.id), by=caller(call))
         return pb.Done()
 
     async def GetStreams(self, request: pb.GetStreamsRequest, call: Call) -> pb.Streams:
@@ -68,17 +74,20 @@ class StreamCalls:
 
     async def RotateStreamKey(self, request: pb.RotateStreamKeyRequest, call: Call) -> pb.Stream:
         """Replace the main key."""
-        return self._shown(await self._streams.rotate_key(call.tenant, _stream_id(request.id)), call)
+        kept = await self._streams.rotate_key(call.tenant, _stream_id(request.id), by=caller(call))
+        return self._shown(kept, call)
 
     async def CreateStreamKey(self, request: pb.CreateStreamKeyRequest, call: Call) -> pb.StreamKey:
         """Another key of a stream."""
-        key = await self._streams.add_key(call.tenant, _stream_id(request.stream_id), request.name)
+        stream_id = _stream_id(request.stream_id)
+        key = await self._streams.add_key(call.tenant, stream_id, request.name, by=caller(call))
         return encoding.key(key, self._streams.value)
 
     async def DeactivateStreamKey(self, request: pb.DeactivateStreamKeyRequest, call: Call) -> pb.Done:
         """End a key."""
         key_id = encoding.identity(request.key_id, NoSuchKey)
-        await self._streams.deactivate_key(call.tenant, _stream_id(request.stream_id), key_id)
+        stream_id = _stream_id(request.stream_id)
+        await self._streams.deactivate_key(call.tenant, stream_id, key_id, by=caller(call))
         return pb.Done()
 
     async def ListStreamKeys(self, request: pb.ListStreamKeysRequest, call: Call) -> pb.StreamKeyPage:
@@ -106,9 +115,10 @@ class StreamCalls:
     async def ListRefusedIngests(
         self, request: pb.ListRefusedIngestsRequest, call: Call
     ) -> pb.RefusedIngests:
-        """The publishers refused lately."""
-        stream_id = _stream_id(request.stream_id)
-        await self._streams.one(call.tenant, stream_id)
+        """The publishers refused lately, of one stream or of all."""
+        stream_id = _stream_id(request.stream_id) if request.stream_id else None
+        if stream_id is not None:
+            await self._streams.one(call.tenant, stream_id)
         refused = await self._admissions.refusals(call.tenant, stream_id, request.limit)
         return pb.RefusedIngests(refused=map(encoding.refused, refused))
 

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from frameworks.contracts.audit_trail import caller
 from frameworks.contracts.pb import commodore_v1_pb2 as pb
 from frameworks.control.commodore.api import encoding
 from frameworks.control.commodore.domain.accounts import Invalid
@@ -31,6 +32,7 @@ class TokenCalls:
             name=request.name,
             asked=request.scopes,
             expires_at=from_micros(request.expires_at) if request.expires_at else None,
+            by=caller(call),
         )
         return encoding.api_token(token, value)
 
@@ -46,7 +48,7 @@ class TokenCalls:
     async def RevokeApiToken(self, request: pb.RevokeApiTokenRequest, call: Call) -> pb.Done:
         """End a token."""
         token_id = encoding.identity(request.id, NoSuchToken)
-        await self._tokens.revoke(call.tenant, token_id, user_id=_only(call))
+        await self._tokens.revoke(call.tenant, token_id, user_id=_only(call), by=caller(call))
         return pb.Done()
 
     async def ExchangeApiToken(self, request: pb.ExchangeApiTokenRequest, call: Call) -> pb.AccessToken:

@@ -5,6 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 KEPT_REFUSALS = 50
+"""Of each stream."""
+LISTED_REFUSALS = 500
+"""Of all streams of a tenant together."""
 FINGERPRINT = 12
 
 INVALID_KEY = "INVALID_KEY"
@@ -81,6 +84,16 @@ class RefusedIngest:
     node_id: str
     key_fingerprint: str
     refused_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrun:
+    """A node cut a publisher off because it sent more than its plan allows."""
+
+    allowed_kbps: int
+    measured_kbps: int
+    protocol: str
+    key_fingerprint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

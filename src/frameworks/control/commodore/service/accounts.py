@@ -54,7 +54,9 @@ class Store(Protocol):
     async def verify(self, tenant: UUID, user_id: UUID) -> None:
         """Mark the user's address as confirmed."""
 
-    async def set_password(self, tenant: UUID, user_id: UUID, password_hash: str) -> None:
+    async def set_password(
+        self, tenant: UUID, user_id: UUID, password_hash: str, *, changed_at: datetime | None = None
+    ) -> None:
         """Replace the hash of a password."""
 
     async def set_email(self, tenant: UUID, user_id: UUID, address: str, mail: Mail) -> None:
@@ -129,7 +131,7 @@ class Accounts:
         """Set a new password by the mailed token, and end all sessions; raises Invalid or BadLink."""
         password_hash = await self._passwords.hash(password(chosen))
         tenant, link = await self._use(token, LinkKind.RESET)
-        await self._store.set_password(tenant, link.user_id, password_hash)
+        await self._store.set_password(tenant, link.user_id, password_hash, changed_at=self._clock.now())
         await self._store.verify(tenant, link.user_id)
         await self._sessions.close_all(tenant, link.user_id)
 
@@ -152,7 +154,8 @@ class Accounts:
         """Replace the password and end all sessions; raises Invalid or BadCredentials."""
         password(chosen)
         user = await self._proven(tenant, user_id, current)
-        await self._store.set_password(tenant, user.id, await self._passwords.hash(chosen))
+        password_hash = await self._passwords.hash(chosen)
+        await self._store.set_password(tenant, user.id, password_hash, changed_at=self._clock.now())
         await self._sessions.close_all(tenant, user.id)
 
     async def change_email(self, tenant: UUID, user_id: UUID, current: str, new_email: str) -> None:

@@ -8,10 +8,18 @@ from typing import Protocol
 from uuid import UUID
 
 from frameworks.contracts.ids import STREAM_KEY
+from frameworks.contracts.limits import BITRATE_LIMIT, bitrate_sentence
 from frameworks.control.commodore.domain import admission as rules
 from frameworks.control.commodore.domain import claims
 from frameworks.control.commodore.domain.accounts import digest
-from frameworks.control.commodore.domain.admission import Admission, Ask, KnownKey, RefusedIngest, Standing
+from frameworks.control.commodore.domain.admission import (
+    Admission,
+    Ask,
+    KnownKey,
+    Overrun,
+    RefusedIngest,
+    Standing,
+)
 from frameworks.control.commodore.domain.claims import Claim, Publisher, Refused
 from frameworks.control.commodore.service.standing import Standings
 from frameworks.kit import log as logs
@@ -60,8 +68,8 @@ class Store(Protocol):
     async def record(self, tenant: UUID, refused: RefusedIngest) -> None:
         """Keep a refusal for the stream's owner."""
 
-    async def refusals(self, tenant: UUID, stream_id: UUID, limit: int) -> Sequence[RefusedIngest]:
-        """The newest refusals of a stream."""
+    async def refusals(self, tenant: UUID, stream_id: UUID | None, limit: int) -> Sequence[RefusedIngest]:
+        """The newest refusals of a stream, or of all the tenant's streams."""
 
 
 class Signer(Protocol):
@@ -160,8 +168,10 @@ class Admissions:
         }
         return [answers[each.stream_id] for each in renewals]
 
-    async def release(self, node: Node, stream_id: UUID, epoch: int, connection_id: str) -> None:
-        """The publisher went away; nothing happens if the claim was not this connection's."""
+    async def release(
+        self, node: Node, stream_id: UUID, epoch: int, connection_id: str, overrun: Overrun | None = None
+    ) -> None:
+        """The publisher went away, or was cut off for an overrun; nothing happens if the claim was not this one's."""
         owner = (await self._store.resolve_owners([stream_id])).get(stream_id)
         if owner is None:
             return
@@ -170,12 +180,16 @@ class Admissions:
         )
         if released:
             log.info("publisher.released", tenant_id=str(owner), stream_id=str(stream_id), epoch=epoch)
+        if released and overrun is not None:
+            log.info(
+                "publisher.cut_off", tenant_id=str(owner), stream_id=str(stream_id), reason=BITRATE_LIMIT
+            )
+            await self._store.record(owner, _cut_off(node, stream_id, overrun, self._clock.now()))
 
-    async def refusals(self, tenant: UUID, stream_id: UUID, limit: int) -> Sequence[RefusedIngest]:
-        """The newest refused publishers of a stream."""
-        return await self._store.refusals(
-            tenant, stream_id, min(limit or rules.KEPT_REFUSALS, rules.KEPT_REFUSALS)
-        )
+    async def refusals(self, tenant: UUID, stream_id: UUID | None, limit: int) -> Sequence[RefusedIngest]:
+        """The newest refused publishers of a stream, or of all the tenant's streams."""
+        most = rules.KEPT_REFUSALS if stream_id else rules.LISTED_REFUSALS
+        return await self._store.refusals(tenant, stream_id, min(limit or most, most))
 
     async def lookup(self, stream_key: str) -> tuple[UUID, KnownKey] | None:
         """The tenant and stream of a key, claiming nothing; None for a key nobody has."""
@@ -277,6 +291,19 @@ class Admissions:
             refused_at=now,
         )
         await self._store.record(tenant, refused)
+
+
+def _cut_off(node: Node, stream_id: UUID, overrun: Overrun, now: datetime) -> RefusedIngest:
+    return RefusedIngest(
+        id=uuid7(now),
+        stream_id=stream_id,
+        reason=BITRATE_LIMIT,
+        message=bitrate_sentence(overrun.allowed_kbps, overrun.measured_kbps),
+        protocol=overrun.protocol,
+        node_id=node.id,
+        key_fingerprint=overrun.key_fingerprint,
+        refused_at=now,
+    )
 
 
 def _renewal_rule(node: Node, renewal: Renewal, now: datetime) -> Rule:

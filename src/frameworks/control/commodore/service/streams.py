@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
 from frameworks.control.commodore.domain.accounts import digest
 from frameworks.control.commodore.domain.streams import (
     KeptStream,
@@ -36,7 +37,9 @@ class Store(Protocol):
     ) -> Sequence[tuple[UUID, UUID]]:
         """The tenant and id of each stream that exists."""
 
-    async def create(self, tenant: UUID, stream: Stream, key: NewKey, most: int) -> None:
+    async def create(
+        self, tenant: UUID, stream: Stream, key: NewKey, most: int, *, by: Actor | None = None
+    ) -> None:
         """Keep a new stream and its first key; raises TooManyStreams."""
 
     async def streams(self, tenant: UUID, window: Window, now: datetime, search: str) -> Paged[KeptStream]:
@@ -51,20 +54,32 @@ class Store(Protocol):
         """The tenant's oldest stream of this title."""
 
     async def update(
-        self, tenant: UUID, stream_id: UUID, changes: Mapping[str, object], now: datetime
+        self,
+        tenant: UUID,
+        stream_id: UUID,
+        changes: Mapping[str, object],
+        now: datetime,
+        *,
+        by: Actor | None = None,
     ) -> None:
         """Change what is named; raises NoSuchStream."""
 
-    async def delete(self, tenant: UUID, stream_id: UUID, now: datetime) -> None:
+    async def delete(self, tenant: UUID, stream_id: UUID, now: datetime, *, by: Actor | None = None) -> None:
         """Remove a stream; raises NoSuchStream."""
 
-    async def rotate_key(self, tenant: UUID, stream_id: UUID, key: NewKey, now: datetime) -> None:
+    async def rotate_key(
+        self, tenant: UUID, stream_id: UUID, key: NewKey, now: datetime, *, by: Actor | None = None
+    ) -> None:
         """Replace the main key; raises NoSuchStream."""
 
-    async def add_key(self, tenant: UUID, stream_id: UUID, key: NewKey, now: datetime) -> Key:
+    async def add_key(
+        self, tenant: UUID, stream_id: UUID, key: NewKey, now: datetime, *, by: Actor | None = None
+    ) -> Key:
         """Keep another key; raises NoSuchStream or TooManyKeys."""
 
-    async def deactivate_key(self, tenant: UUID, stream_id: UUID, key_id: UUID) -> None:
+    async def deactivate_key(
+        self, tenant: UUID, stream_id: UUID, key_id: UUID, now: datetime, *, by: Actor | None = None
+    ) -> None:
         """End a key; raises NoSuchKey."""
 
     async def keys(self, tenant: UUID, stream_id: UUID, window: Window) -> Paged[Key]:
@@ -82,15 +97,17 @@ class Streams:
         clock: Clock,
         *,
         key_made: Callable[[str], None] = lambda key_hash: None,
+        nudge: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._vault = vault
         self._standings = standings
         self._clock = clock
         self._key_made = key_made
+        self._nudge = nudge
 
     async def create(
-        self, tenant: UUID, *, name: str, about: str = "", recording: bool = False
+        self, tenant: UUID, *, name: str, about: str = "", recording: bool = False, by: Actor | None = None
     ) -> KeptStream:
         """A new stream with a key; raises Invalid, Suspended, TooManyStreams, or Unavailable: then nobody knows."""
         standing = await self._standings.to_start(tenant)
@@ -108,7 +125,7 @@ class Streams:
             created_at=now,
             updated_at=now,
         )
-        await self._store.create(tenant, stream, self._new_key("Main"), standing.max_streams)
+        await self._store.create(tenant, stream, self._new_key("Main"), standing.max_streams, by=by)
         log.info("stream.created", tenant_id=str(tenant), stream_id=str(stream.id))
         return await self.one(tenant, stream.id)
 
@@ -142,7 +159,14 @@ class Streams:
         return found or await self.create(tenant, name=name)
 
     async def update(
-        self, tenant: UUID, stream_id: UUID, *, name: str | None, about: str | None, recording: bool | None
+        self,
+        tenant: UUID,
+        stream_id: UUID,
+        *,
+        name: str | None,
+        about: str | None,
+        recording: bool | None,
+        by: Actor | None = None,
     ) -> KeptStream:
         """Change what is given; raises Invalid or NoSuchStream."""
         changes: dict[str, object] = {}
@@ -152,28 +176,33 @@ class Streams:
             changes["description"] = description(about)
         if recording is not None:
             changes["recording_enabled"] = recording
-        await self._store.update(tenant, stream_id, changes, self._clock.now())
+        await self._store.update(tenant, stream_id, changes, self._clock.now(), by=by)
         return await self.one(tenant, stream_id)
 
-    async def delete(self, tenant: UUID, stream_id: UUID) -> None:
+    async def delete(self, tenant: UUID, stream_id: UUID, *, by: Actor | None = None) -> None:
         """Delete a stream: its keys and ids end at once, its history stays. Raises NoSuchStream."""
-        await self._store.delete(tenant, stream_id, self._clock.now())
+        await self._store.delete(tenant, stream_id, self._clock.now(), by=by)
+        self._nudge()
         log.info("stream.deleted", tenant_id=str(tenant), stream_id=str(stream_id))
 
-    async def rotate_key(self, tenant: UUID, stream_id: UUID) -> KeptStream:
+    async def rotate_key(self, tenant: UUID, stream_id: UUID, *, by: Actor | None = None) -> KeptStream:
         """Replace the main key; who publishes with the old one is stopped. Raises NoSuchStream."""
-        await self._store.rotate_key(tenant, stream_id, self._new_key("Main"), self._clock.now())
+        await self._store.rotate_key(tenant, stream_id, self._new_key("Main"), self._clock.now(), by=by)
+        self._nudge()
         log.info("stream_key.rotated", tenant_id=str(tenant), stream_id=str(stream_id))
         return await self.one(tenant, stream_id)
 
-    async def add_key(self, tenant: UUID, stream_id: UUID, name: str) -> Key:
+    async def add_key(self, tenant: UUID, stream_id: UUID, name: str, *, by: Actor | None = None) -> Key:
         """Another key of a stream; raises Invalid, NoSuchStream or TooManyKeys."""
         key = self._new_key(title(name or "Key", field="name"))
-        return await self._store.add_key(tenant, stream_id, key, self._clock.now())
+        return await self._store.add_key(tenant, stream_id, key, self._clock.now(), by=by)
 
-    async def deactivate_key(self, tenant: UUID, stream_id: UUID, key_id: UUID) -> None:
+    async def deactivate_key(
+        self, tenant: UUID, stream_id: UUID, key_id: UUID, *, by: Actor | None = None
+    ) -> None:
         """End a key; who publishes with it is stopped. Raises NoSuchKey."""
-        await self._store.deactivate_key(tenant, stream_id, key_id)
+        await self._store.deactivate_key(tenant, stream_id, key_id, self._clock.now(), by=by)
+        self._nudge()
         log.info("stream_key.deactivated", tenant_id=str(tenant), key_id=str(key_id))
 
     async def keys(self, tenant: UUID, stream_id: UUID, window: Window) -> Paged[Key]:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
 from frameworks.control.commodore.domain.accounts import Invalid, digest
 from frameworks.control.commodore.domain.streams import title
 from frameworks.control.commodore.domain.tokens import (
@@ -29,7 +30,9 @@ class Store(Protocol):
     async def resolve_api_token(self, public_id: str) -> tuple[UUID, UUID] | None:
         """The tenant and id of an API token."""
 
-    async def create(self, tenant: UUID, token: ApiToken, public_id: str, secret_hash: str) -> None:
+    async def create(
+        self, tenant: UUID, token: ApiToken, public_id: str, secret_hash: str, *, by: Actor | None = None
+    ) -> None:
         """Keep a new token."""
 
     async def token(self, tenant: UUID, token_id: UUID, now: datetime) -> tuple[ApiToken, str, bool] | None:
@@ -40,7 +43,15 @@ class Store(Protocol):
     ) -> Paged[ApiToken]:
         """The tenant's tokens, or one user's."""
 
-    async def revoke(self, tenant: UUID, token_id: UUID, user_id: UUID | None, now: datetime) -> bool:
+    async def revoke(
+        self,
+        tenant: UUID,
+        token_id: UUID,
+        user_id: UUID | None,
+        now: datetime,
+        *,
+        by: Actor | None = None,
+    ) -> bool:
         """Revoke a token; False when there is none."""
 
     async def touch(self, tenant: UUID, token_id: UUID, now: datetime, step: timedelta) -> None:
@@ -72,6 +83,7 @@ class ApiTokens:
         name: str,
         asked: Iterable[str],
         expires_at: datetime | None,
+        by: Actor | None = None,
     ) -> tuple[ApiToken, str]:
         """A token with at most its maker's scopes, and its value, shown only here; raises Invalid."""
         now = self._clock.now()
@@ -88,7 +100,7 @@ class ApiTokens:
             created_at=now,
         )
         public_id, secret = random_text(16), random_text(40)
-        await self._store.create(tenant, token, public_id, digest(secret))
+        await self._store.create(tenant, token, public_id, digest(secret), by=by)
         log.info("api_token.created", tenant_id=str(tenant), token_id=str(token.id))
         return token, f"fw_{public_id}_{secret}"
 
@@ -96,9 +108,11 @@ class ApiTokens:
         """The tenant's tokens, or only one user's."""
         return await self._store.tokens(tenant, window, self._clock.now(), user_id)
 
-    async def revoke(self, tenant: UUID, token_id: UUID, *, user_id: UUID | None) -> None:
+    async def revoke(
+        self, tenant: UUID, token_id: UUID, *, user_id: UUID | None, by: Actor | None = None
+    ) -> None:
         """End a token; access tokens made of it live on for their few minutes. Raises NoSuchToken."""
-        if not await self._store.revoke(tenant, token_id, user_id, self._clock.now()):
+        if not await self._store.revoke(tenant, token_id, user_id, self._clock.now(), by=by):
             raise NoSuchToken("There is no such token.")
         log.info("api_token.revoked", tenant_id=str(tenant), token_id=str(token_id))
 

@@ -4,6 +4,7 @@ from frameworks.control.commodore.store.accounts import AccountStore
 from frameworks.control.commodore.store.admission import AdmissionStore
 from frameworks.control.commodore.store.resolution import ResolutionStore
 from frameworks.control.commodore.store.sessions import SessionStore
+from frameworks.control.commodore.store.stops import StopStore
 from frameworks.control.commodore.store.streams import StreamStore
 from frameworks.control.commodore.store.sweeping import SweepStore
 from frameworks.control.commodore.store.tokens import ApiTokenStore
@@ -14,6 +15,7 @@ __all__ = [
     "ApiTokenStore",
     "ResolutionStore",
     "SessionStore",
+    "StopStore",
     "StreamStore",
     "SweepStore",
 ]

@@ -5,6 +5,8 @@ from uuid import UUID
 
 import msgspec
 
+from frameworks.contracts.audit import user as actor
+from frameworks.contracts.audit_trail import note
 from frameworks.control.commodore.domain.accounts import EmailTaken, Link, LinkKind, User, email_hash
 from frameworks.control.commodore.domain.letters import Mail
 from frameworks.control.commodore.store import directory
@@ -71,6 +73,9 @@ class AccountStore:
                     user.created_at,
                 )
                 await _mail(c, tenant, link, mail)
+                # Without a mail nobody registered: the platform made its own user.
+                who = actor(user.id) if mail is not None else None
+                await note(c, "commodore", tenant, "user.registered", user.id, at=user.created_at, by=who)
         except UniqueViolation as error:
             raise EmailTaken("Another account has this e-mail address.") from error
 
@@ -116,8 +121,10 @@ class AccountStore:
                 "UPDATE commodore.users SET verified = true WHERE tenant_id = $1 AND id = $2", tenant, user_id
             )
 
-    async def set_password(self, tenant: UUID, user_id: UUID, password_hash: str) -> None:
-        """Replace the hash of a password."""
+    async def set_password(
+        self, tenant: UUID, user_id: UUID, password_hash: str, *, changed_at: datetime | None = None
+    ) -> None:
+        """Replace the hash of a password; `changed_at` says that the user chose another one."""
         async with self._db.tenant(tenant) as c:
             await c.execute(
                 "UPDATE commodore.users SET password_hash = $3 WHERE tenant_id = $1 AND id = $2",
@@ -125,6 +132,9 @@ class AccountStore:
                 user_id,
                 password_hash,
             )
+            if changed_at is not None:
+                who = actor(user_id)
+                await note(c, "commodore", tenant, "user.password_changed", user_id, at=changed_at, by=who)
 
     async def set_operator(self, tenant: UUID, user_id: UUID, *, operator: bool) -> None:
         """Make a user one of those who run the platform, or no longer."""
@@ -170,6 +180,7 @@ class AccountStore:
             left = await c.fetchval(
                 "SELECT count(*) FROM commodore.users WHERE tenant_id = $1 AND active", tenant
             )
+            await note(c, "commodore", tenant, "user.deleted", user_id, at=now, by=actor(user_id))
             if left == 0:
                 await _close_tenant(c, tenant, now)
         return bool(left == 0)

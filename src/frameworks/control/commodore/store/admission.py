@@ -54,19 +54,13 @@ class AdmissionStore:
         """Let `decide` choose under the tenant's lock, and keep a new claim unless too many streams are live."""
         async with self._db.tenant(tenant) as c:
             await c.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", str(tenant))
-            current = await _current(c, tenant, key.stream_id)
+            current, others = await _current_and_others(c, tenant, key.stream_id, now)
             decided = decide(current)
             if isinstance(decided, Refused) or decided is current:
                 return decided
-            if not is_live(current, now) and await _live(c, tenant, key.stream_id, now) >= most_live:
+            if not is_live(current, now) and others >= most_live:
                 return Refused(STREAM_LIMIT)
-            await _keep(c, tenant, key.stream_id, decided)
-            await c.execute(
-                "UPDATE commodore.stream_keys SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2",
-                tenant,
-                key.key_id,
-                now,
-            )
+            await _keep(c, tenant, key.stream_id, decided, used=now)
         return decided
 
     async def renew(
@@ -140,15 +134,16 @@ class AdmissionStore:
                 KEPT_REFUSALS,
             )
 
-    async def refusals(self, tenant: UUID, stream_id: UUID, limit: int) -> Sequence[RefusedIngest]:
-        """The newest refusals of a stream."""
+    async def refusals(self, tenant: UUID, stream_id: UUID | None, limit: int) -> Sequence[RefusedIngest]:
+        """The newest refusals of a stream, or of all the tenant's streams."""
+        of_stream, values = ("AND stream_id = $3", (stream_id,)) if stream_id else ("", ())
         async with self._db.tenant(tenant) as c:
             rows = await c.fetch(
-                f"""SELECT {_REFUSED} FROM commodore.refused_ingests WHERE tenant_id = $1 AND stream_id = $2
-                    ORDER BY refused_at DESC, id DESC LIMIT $3""",
+                f"""SELECT {_REFUSED} FROM commodore.refused_ingests WHERE tenant_id = $1 {of_stream}
+                    ORDER BY refused_at DESC, id DESC LIMIT $2""",
                 tenant,
-                stream_id,
                 limit,
+                *values,
             )
         return [RefusedIngest(**row) for row in rows]
 
@@ -162,20 +157,32 @@ async def _current(c: Connection, tenant: UUID, stream_id: UUID) -> Claim | None
     return _claim(row) if row else None
 
 
-async def _live(c: Connection, tenant: UUID, but: UUID, now: datetime) -> int:
-    live: int = await c.fetchval(
-        """SELECT count(*) FROM commodore.claims
-           WHERE tenant_id = $1 AND held AND last_media_at > $2 AND stream_id <> $3""",
+async def _current_and_others(
+    c: Connection, tenant: UUID, stream_id: UUID, now: datetime
+) -> tuple[Claim | None, int]:
+    """The claim on a stream, locked, and how many other streams of the tenant are live."""
+    row = await c.fetchrow(
+        f"""WITH claim AS MATERIALIZED (
+              SELECT {_CLAIM} FROM commodore.claims WHERE tenant_id = $1 AND stream_id = $2 FOR UPDATE)
+            SELECT claim.*, (SELECT count(*) FROM commodore.claims
+                WHERE tenant_id = $1 AND held AND last_media_at > $3 AND stream_id <> $2) AS others
+            FROM (SELECT) always LEFT JOIN claim ON true""",
         tenant,
+        stream_id,
         now - SILENCE,
-        but,
     )
-    return live
+    assert row is not None
+    return (None if row["epoch"] is None else _claim(row)), row["others"]
 
 
-async def _keep(c: Connection, tenant: UUID, stream_id: UUID, claim: Claim) -> None:
+async def _keep(
+    c: Connection, tenant: UUID, stream_id: UUID, claim: Claim, *, used: datetime | None = None
+) -> None:
+    """Store a claim, and when its key was used to get it."""
     await c.execute(
-        f"""INSERT INTO commodore.claims (tenant_id, stream_id, {_CLAIM})
+        f"""WITH used AS (UPDATE commodore.stream_keys SET last_used_at = $14
+              WHERE tenant_id = $1 AND id = $8 AND $14::timestamptz IS NOT NULL)
+            INSERT INTO commodore.claims (tenant_id, stream_id, {_CLAIM})
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
             ON CONFLICT (tenant_id, stream_id) DO UPDATE SET epoch = excluded.epoch, node_id = excluded.node_id,
               cluster_id = excluded.cluster_id, boot_id = excluded.boot_id,
@@ -196,6 +203,7 @@ async def _keep(c: Connection, tenant: UUID, stream_id: UUID, claim: Claim) -> N
         claim.held,
         claim.admitted_at,
         claim.last_media_at,
+        used,
     )
 
 

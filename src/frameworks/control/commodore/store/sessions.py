@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
+from frameworks.contracts.audit import user
+from frameworks.contracts.audit_trail import note
 from frameworks.control.commodore.domain.tokens import RefreshToken, Verdict
 from frameworks.control.commodore.store import directory
 from frameworks.kit.sql import Connection, Database
@@ -23,8 +25,10 @@ class SessionStore:
 
     async def open(self, tenant: UUID, token: RefreshToken) -> None:
         """Keep the first token of a session."""
+        who = user(token.user_id)
         async with self._db.tenant(tenant) as c:
             await _insert(c, tenant, token)
+            await note(c, "commodore", tenant, "user.signed_in", token.user_id, at=token.issued_at, by=who)
 
     async def rotate(
         self,

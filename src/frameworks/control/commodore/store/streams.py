@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
+from frameworks.contracts.audit_trail import note
+from frameworks.control.commodore.domain.admission import STREAM_DELETED
 from frameworks.control.commodore.domain.claims import SILENCE
 from frameworks.control.commodore.domain.streams import (
     MOST_KEYS,
@@ -17,7 +20,7 @@ from frameworks.control.commodore.domain.streams import (
     TooManyKeys,
     TooManyStreams,
 )
-from frameworks.control.commodore.store import directory
+from frameworks.control.commodore.store import directory, stops
 from frameworks.kit.paging import Paged, Position, Window, paged
 from frameworks.kit.sql import Connection, Database, Row
 
@@ -55,7 +58,9 @@ class StreamStore:
             )
         return [(row["tenant_id"], row["subject"]) for row in rows]
 
-    async def create(self, tenant: UUID, stream: Stream, key: NewKey, most: int) -> None:
+    async def create(
+        self, tenant: UUID, stream: Stream, key: NewKey, most: int, *, by: Actor | None = None
+    ) -> None:
         """Keep a new stream and its first key; raises TooManyStreams."""
         async with self._db.tenant(tenant) as c:
             await c.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", str(tenant))
@@ -83,6 +88,9 @@ class StreamStore:
             await directory.enter(c, tenant, "playback", stream.playback_id, stream.id)
             await directory.enter(c, tenant, "internal", stream.internal_name, stream.id)
             await _add_key(c, tenant, stream.id, key, stream.created_at, primary=True)
+            at, of = stream.created_at, stream.id
+            await note(c, "commodore", tenant, "stream.created", of, at=at, by=by, stream=of)
+            await note(c, "commodore", tenant, "key.created", key.id, at=at, by=by, stream=of)
 
     async def streams(self, tenant: UUID, window: Window, now: datetime, search: str) -> Paged[KeptStream]:
         """The tenant's streams whose title, description or playback id contains `search`."""
@@ -125,7 +133,13 @@ class StreamStore:
         return _kept(row) if row else None
 
     async def update(
-        self, tenant: UUID, stream_id: UUID, changes: Mapping[str, object], now: datetime
+        self,
+        tenant: UUID,
+        stream_id: UUID,
+        changes: Mapping[str, object],
+        now: datetime,
+        *,
+        by: Actor | None = None,
     ) -> None:
         """Change what is named; raises NoSuchStream."""
         names = [name for name in _CHANGEABLE if name in changes]
@@ -139,9 +153,20 @@ class StreamStore:
                 now,
                 *(changes[name] for name in names),
             )
-        _found(tag, NoSuchStream("There is no such stream."))
+            _found(tag, NoSuchStream("There is no such stream."))
+            await note(
+                c,
+                "commodore",
+                tenant,
+                "stream.updated",
+                stream_id,
+                at=now,
+                by=by,
+                stream=stream_id,
+                attributes={"changed": ",".join(names)},
+            )
 
-    async def delete(self, tenant: UUID, stream_id: UUID, now: datetime) -> None:
+    async def delete(self, tenant: UUID, stream_id: UUID, now: datetime, *, by: Actor | None = None) -> None:
         """Remove a stream from sight and forget its names and keys; raises NoSuchStream."""
         async with self._db.tenant(tenant) as c:
             tag = await c.execute(
@@ -152,26 +177,35 @@ class StreamStore:
                 now,
             )
             _found(tag, NoSuchStream("There is no such stream."))
+            if (stop := await stops.of_stream(c, tenant, stream_id)) is not None:
+                await stops.order(c, tenant, [stop], STREAM_DELETED, now)
             await c.execute(
                 """DELETE FROM commodore.directory WHERE tenant_id = $1 AND (subject = $2 OR subject IN
                      (SELECT id FROM commodore.stream_keys WHERE tenant_id = $1 AND stream_id = $2))""",
                 tenant,
                 stream_id,
             )
+            await note(c, "commodore", tenant, "stream.deleted", stream_id, at=now, by=by, stream=stream_id)
 
-    async def rotate_key(self, tenant: UUID, stream_id: UUID, key: NewKey, now: datetime) -> None:
+    async def rotate_key(
+        self, tenant: UUID, stream_id: UUID, key: NewKey, now: datetime, *, by: Actor | None = None
+    ) -> None:
         """Replace the stream's main key, ending the old one at once; raises NoSuchStream."""
         async with self._db.tenant(tenant) as c:
             await _lock(c, tenant, stream_id)
-            await c.execute(
+            ended = await c.fetch(
                 """UPDATE commodore.stream_keys SET active = false, is_primary = false
-                   WHERE tenant_id = $1 AND stream_id = $2 AND is_primary""",
+                   WHERE tenant_id = $1 AND stream_id = $2 AND is_primary RETURNING id""",
                 tenant,
                 stream_id,
             )
+            await stops.of_keys(c, tenant, stream_id, [row["id"] for row in ended], now)
             await _add_key(c, tenant, stream_id, key, now, primary=True)
+            await note(c, "commodore", tenant, "key.rotated", key.id, at=now, by=by, stream=stream_id)
 
-    async def add_key(self, tenant: UUID, stream_id: UUID, key: NewKey, now: datetime) -> Key:
+    async def add_key(
+        self, tenant: UUID, stream_id: UUID, key: NewKey, now: datetime, *, by: Actor | None = None
+    ) -> Key:
         """Keep another key of a stream; raises NoSuchStream or TooManyKeys."""
         async with self._db.tenant(tenant) as c:
             await _lock(c, tenant, stream_id)
@@ -182,9 +216,13 @@ class StreamStore:
             )
             if count >= MOST_KEYS:
                 raise TooManyKeys(f"A stream has at most {MOST_KEYS} active keys. Deactivate one.")
-            return await _add_key(c, tenant, stream_id, key, now, primary=False)
+            added = await _add_key(c, tenant, stream_id, key, now, primary=False)
+            await note(c, "commodore", tenant, "key.created", key.id, at=now, by=by, stream=stream_id)
+        return added
 
-    async def deactivate_key(self, tenant: UUID, stream_id: UUID, key_id: UUID) -> None:
+    async def deactivate_key(
+        self, tenant: UUID, stream_id: UUID, key_id: UUID, now: datetime, *, by: Actor | None = None
+    ) -> None:
         """End a key; raises NoSuchKey."""
         async with self._db.tenant(tenant) as c:
             tag = await c.execute(
@@ -194,7 +232,9 @@ class StreamStore:
                 stream_id,
                 key_id,
             )
-        _found(tag, NoSuchKey("There is no such key."))
+            _found(tag, NoSuchKey("There is no such key."))
+            await stops.of_keys(c, tenant, stream_id, [key_id], now)
+            await note(c, "commodore", tenant, "key.revoked", key_id, at=now, by=by, stream=stream_id)
 
     async def keys(self, tenant: UUID, stream_id: UUID, window: Window) -> Paged[Key]:
         """The keys of a stream, ended ones too; raises NoSuchStream."""

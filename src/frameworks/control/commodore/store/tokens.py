@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
+from frameworks.contracts.audit_trail import note
 from frameworks.control.commodore.domain.accounts import Invalid
 from frameworks.control.commodore.domain.tokens import MOST_API_TOKENS, ApiToken
 from frameworks.control.commodore.store import directory
@@ -24,7 +26,9 @@ class ApiTokenStore:
         """The tenant and id of an API token."""
         return await directory.resolve(self._db, "api_token", public_id)
 
-    async def create(self, tenant: UUID, token: ApiToken, public_id: str, secret_hash: str) -> None:
+    async def create(
+        self, tenant: UUID, token: ApiToken, public_id: str, secret_hash: str, *, by: Actor | None = None
+    ) -> None:
         """Keep a new token; raises Invalid when there are too many."""
         async with self._db.tenant(tenant) as c:
             count = await c.fetchval(
@@ -46,6 +50,16 @@ class ApiTokenStore:
                 list(token.scopes),
                 token.expires_at,
                 token.created_at,
+            )
+            await note(
+                c,
+                "commodore",
+                tenant,
+                "token.created",
+                token.id,
+                at=token.created_at,
+                by=by,
+                attributes={"scopes": ",".join(token.scopes), "user": token.user_id},
             )
 
     async def token(self, tenant: UUID, token_id: UUID, now: datetime) -> tuple[ApiToken, str, bool] | None:
@@ -84,7 +98,15 @@ class ApiTokenStore:
         found = [_token(row) for row in rows]
         return paged(found, window, total, lambda row: Position(row.created_at, str(row.id)))
 
-    async def revoke(self, tenant: UUID, token_id: UUID, user_id: UUID | None, now: datetime) -> bool:
+    async def revoke(
+        self,
+        tenant: UUID,
+        token_id: UUID,
+        user_id: UUID | None,
+        now: datetime,
+        *,
+        by: Actor | None = None,
+    ) -> bool:
         """Revoke a token (of one user, if given); False when there is none."""
         async with self._db.tenant(tenant) as c:
             tag = await c.execute(
@@ -96,7 +118,10 @@ class ApiTokenStore:
                 user_id,
             )
             await directory.remove(c, tenant, "api_token", token_id)
-        return tag != "UPDATE 0"
+            is_ended = tag != "UPDATE 0"
+            if is_ended:
+                await note(c, "commodore", tenant, "token.revoked", token_id, at=now, by=by)
+        return is_ended
 
     async def touch(self, tenant: UUID, token_id: UUID, now: datetime, step: timedelta) -> None:
         """Note that a token was used, at most once per `step`."""

@@ -1,5 +1,6 @@
 """Calls about clusters."""
 
+from frameworks.contracts.audit_trail import caller
 from frameworks.contracts.pb import quartermaster_v1_pb2 as pb
 from frameworks.control.quartermaster.api import encoding
 from frameworks.control.quartermaster.domain import Cluster
@@ -48,7 +49,11 @@ class ClusterCalls:
     ) -> pb.CreatedEdgeCluster:
         """A private cluster of the caller's tenant and a token for its first node."""
         cluster, enrollment, token = await self._clusters.create_edge(
-            call.tenant, name=request.name, region=request.region, description=request.short_description
+            call.tenant,
+            name=request.name,
+            region=request.region,
+            description=request.short_description,
+            by=caller(call),
         )
         return pb.CreatedEdgeCluster(
             cluster=encoding.cluster(cluster), token=encoding.enrollment(enrollment, token)

@@ -1,5 +1,6 @@
 """Calls about nodes: what their owner sees, how they join, what they report."""
 
+from frameworks.contracts.audit_trail import caller
 from frameworks.contracts.metrics import quartermaster as metrics
 from frameworks.contracts.pb import quartermaster_v1_pb2 as pb
 from frameworks.control.quartermaster.api import encoding
@@ -50,7 +51,11 @@ class NodeCalls:
             if not (await self._clusters.one(owner, request.cluster_id)).owned:
                 raise NotOwner("Only the owner of this cluster may add nodes to it.")
         enrollment, token = await self._enrollments.issue(
-            owner, request.cluster_id, name=request.name, ttl_seconds=request.ttl_seconds
+            owner,
+            request.cluster_id,
+            name=request.name,
+            ttl_seconds=request.ttl_seconds,
+            by=caller(call),
         )
         return encoding.enrollment(enrollment, token)
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
 from frameworks.control.quartermaster.domain import (
     Cluster,
     ClusterAccess,
@@ -23,7 +24,9 @@ log = logs.get("quartermaster")
 class Store(Protocol):
     """Where clusters and the access to them are kept."""
 
-    async def create_owned(self, tenant: UUID, cluster: Cluster, most: int) -> None:
+    async def create_owned(
+        self, tenant: UUID, cluster: Cluster, most: int, *, by: Actor | None = None
+    ) -> None:
         """Keep a tenant's own cluster; raises TooManyClusters."""
 
     async def cluster(self, tenant: UUID, cluster_id: str, now: datetime) -> Cluster:
@@ -102,7 +105,7 @@ class Clusters:
         return await self._store.cluster(tenant, cluster_id, now)
 
     async def create_edge(
-        self, tenant: UUID, *, name: str, region: str, description: str
+        self, tenant: UUID, *, name: str, region: str, description: str, by: Actor | None = None
     ) -> tuple[Cluster, Enrollment, str]:
         """A private cluster of this tenant, and a token its first node enrols with."""
         if len(region) > 100 or len(description) > 500 or "\0" in region + description:
@@ -121,9 +124,9 @@ class Clusters:
             updated_at=now,
             owned=True,
         )
-        await self._store.create_owned(tenant, cluster, self._most_owned)
+        await self._store.create_owned(tenant, cluster, self._most_owned, by=by)
         log.info("cluster.created", tenant_id=str(tenant), cluster_id=cluster.id)
         enrollment, token = await self._enrollments.issue(
-            tenant, cluster.id, name="First node", ttl_seconds=0
+            tenant, cluster.id, name="First node", ttl_seconds=0, by=by
         )
         return cluster, enrollment, token

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
 from frameworks.control.quartermaster.domain import (
     LONGEST_TOKEN_LIFETIME,
     TOKEN_LIFETIME,
@@ -46,7 +47,9 @@ class Store(Protocol):
     async def resolve_enrollment(self, token_hash: str) -> UUID | None:
         """The tenant whose enrolment token this is."""
 
-    async def keep(self, tenant: UUID, enrollment: Enrollment, token_hash: str) -> None:
+    async def keep(
+        self, tenant: UUID, enrollment: Enrollment, token_hash: str, *, by: Actor | None = None
+    ) -> None:
         """Keep a new token's hash."""
 
     async def enroll(
@@ -71,7 +74,9 @@ class Nodes(Protocol):
 class Signer(Protocol):
     """Signs node certificates."""
 
-    def certify(self, *, node: str, cluster: str, owner: UUID, public_key: str, lifetime: timedelta) -> str:
+    def certify(
+        self, *, node: str, cluster: str, region: str, owner: UUID, public_key: str, lifetime: timedelta
+    ) -> str:
         """The certificate as nodes send it."""
 
 
@@ -88,7 +93,7 @@ class Enrollments:
         self._lifetime = lifetime
 
     async def issue(
-        self, tenant: UUID, cluster_id: str, *, name: str, ttl_seconds: int
+        self, tenant: UUID, cluster_id: str, *, name: str, ttl_seconds: int, by: Actor | None = None
     ) -> tuple[Enrollment, str]:
         """A token that enrols one node into a cluster of this tenant, and the token's value, shown only here."""
         lifetime = timedelta(seconds=ttl_seconds) if ttl_seconds else TOKEN_LIFETIME
@@ -103,7 +108,7 @@ class Enrollments:
             expires_at=now + lifetime,
             created_at=now,
         )
-        await self._store.keep(tenant, enrollment, _digest(token))
+        await self._store.keep(tenant, enrollment, _digest(token), by=by)
         log.info(
             "enrollment.issued",
             tenant_id=str(tenant),
@@ -130,7 +135,7 @@ class Enrollments:
             lambda found: admit_enrollment(found, identity, canonical, now),
         )
         log.info("node.enrolled", tenant_id=str(tenant), node_id=identity, cluster_id=cluster)
-        return self._certify(identity, cluster, tenant, canonical)
+        return self._certify((identity, cluster, given.region), tenant, canonical)
 
     async def renew(self, tenant: UUID, node: str) -> Certificate:
         """A fresh certificate for an enrolled node; raises NoSuchNode once it was removed."""
@@ -138,11 +143,17 @@ class Enrollments:
         if found is None:
             raise NoSuchNode("This node is not enrolled.")
         kept, key = found
-        return self._certify(kept.id, kept.cluster_id, tenant, key)
+        return self._certify((kept.id, kept.cluster_id, kept.region), tenant, key)
 
-    def _certify(self, node: str, cluster: str, owner: UUID, key: str) -> Certificate:
+    def _certify(self, place: tuple[str, str, str], owner: UUID, key: str) -> Certificate:
+        node, cluster, region = place
         signed = self._signer.certify(
-            node=node, cluster=cluster, owner=owner, public_key=key, lifetime=self._lifetime
+            node=node,
+            cluster=cluster,
+            region=region,
+            owner=owner,
+            public_key=key,
+            lifetime=self._lifetime,
         )
         return Certificate(
             certificate=signed,

@@ -3,6 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
+from frameworks.contracts.audit_trail import note
 from frameworks.control.quartermaster.domain import (
     OWNED_PRIORITY,
     Cluster,
@@ -41,7 +43,9 @@ class ClusterStore:
                 cluster.id,
             )
 
-    async def create_owned(self, tenant: UUID, cluster: Cluster, most: int) -> None:
+    async def create_owned(
+        self, tenant: UUID, cluster: Cluster, most: int, *, by: Actor | None = None
+    ) -> None:
         """Keep a tenant's own cluster and its access to it; raises TooManyClusters."""
         async with self._db.tenant(tenant) as c:
             await c.execute("SELECT FROM quartermaster.tenants WHERE tenant_id = $1 FOR UPDATE", tenant)
@@ -64,6 +68,8 @@ class ClusterStore:
                 OWNED_PRIORITY,
                 cluster.created_at,
             )
+            made = tenant, "cluster.created", cluster.id
+            await note(c, "quartermaster", *made, at=cluster.created_at, by=by)
 
     async def cluster(self, tenant: UUID, cluster_id: str, now: datetime) -> Cluster:
         """A cluster this tenant may see; raises NoSuchCluster."""

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
+from frameworks.contracts.audit_trail import note
 from frameworks.control.quartermaster.domain import Enrollment, NodeFacts, NodeTaken
 from frameworks.control.quartermaster.store.nodes import count_nodes
 from frameworks.kit.sql import Connection, Database, UniqueViolation
@@ -26,7 +28,9 @@ class EnrollmentStore:
             )
             return found
 
-    async def keep(self, tenant: UUID, enrollment: Enrollment, token_hash: str) -> None:
+    async def keep(
+        self, tenant: UUID, enrollment: Enrollment, token_hash: str, *, by: Actor | None = None
+    ) -> None:
         """Keep a new token's hash."""
         async with self._db.tenant(tenant) as c:
             await c.execute(
@@ -45,6 +49,16 @@ class EnrollmentStore:
                 "INSERT INTO quartermaster.directory (tenant_id, kind, value) VALUES ($1, 'enrollment', $2)",
                 tenant,
                 token_hash,
+            )
+            await note(
+                c,
+                "quartermaster",
+                tenant,
+                "enrollment.issued",
+                enrollment.id,
+                at=enrollment.created_at,
+                by=by,
+                attributes={"cluster": enrollment.cluster_id},
             )
 
     async def enroll(
@@ -132,3 +146,13 @@ async def _join(
         at,
     )
     await count_nodes(c, tenant, cluster_id, at)
+    await note(
+        c,
+        "quartermaster",
+        tenant,
+        "node.enrolled",
+        node_id,
+        at=at,
+        by=Actor("node", node_id),
+        attributes={"cluster": cluster_id},
+    )

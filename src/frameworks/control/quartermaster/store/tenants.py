@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
+from frameworks.contracts.audit_trail import note
 from frameworks.control.quartermaster.domain import SHARED_PRIORITY, NoSuchTenant, Taken, Tenant
 from frameworks.kit.sql import Connection, Database, UniqueViolation
 
@@ -42,6 +43,8 @@ class TenantStore:
                     SHARED_PRIORITY,
                     tenant.created_at,
                 )
+                made = tenant.id, "tenant.created", tenant.id
+                await note(c, "quartermaster", *made, at=tenant.created_at, by=None)
         except UniqueViolation as error:
             raise Taken("This tenant exists already.") from error
 
@@ -99,6 +102,7 @@ class TenantStore:
                    WHERE tenant_id = $1 AND kind IN ('idempotency', 'subdomain', 'custom_domain')""",
                 tenant,
             )
+            await note(c, "quartermaster", tenant, "tenant.closed", tenant, at=at, by=None)
 
 
 async def _insert(c: Connection, tenant: Tenant) -> None:

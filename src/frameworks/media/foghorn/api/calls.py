@@ -3,25 +3,60 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from frameworks.contracts.ids import INTERNAL_NAME
+from frameworks.contracts.metrics import foghorn as metrics
 from frameworks.contracts.pb import foghorn_v1_pb2 as pb
-from frameworks.kit.errors import Forbidden
+from frameworks.kit.errors import Forbidden, Refusal
 from frameworks.kit.identity import Principal
 from frameworks.kit.rpc import Call
 from frameworks.media.foghorn.domain import NodeFacts, StreamPresence, position
+from frameworks.media.foghorn.service.known import KnownStreams
 from frameworks.media.foghorn.service.nodes import Link, Nodes
+from frameworks.media.foghorn.service.orders import Orders, Told
+from frameworks.media.foghorn.service.passes import Passes
 from frameworks.media.foghorn.service.routing import Endpoint, NodeAddresses, Router, Watch
+from frameworks.media.foghorn.service.seats import Seats
 from frameworks.media.foghorn.service.viewers import VirtualViewers
 
+MAX_STOPS = 1_000
 READY = frozenset({"FULL", "RECOVER", "DRY"})
+
+
+LONGEST = 200
+
+
+class BadViewer(Refusal):
+    """A viewer without a stream or a session."""
+
+    code = "foghorn.bad_viewer"
+
+
+class TooManyStops(Refusal):
+    """More streams in one order than are taken at once."""
+
+    code = "foghorn.too_many_stops"
 
 
 class FoghornApi:
     """The servicer of FoghornService."""
 
-    def __init__(self, nodes: Nodes[pb.NodeCommand], viewers: VirtualViewers, router: Router) -> None:
+    def __init__(
+        self,
+        nodes: Nodes[pb.NodeCommand],
+        viewers: VirtualViewers,
+        router: Router,
+        seats: Seats,
+        orders: Orders,
+        known: KnownStreams,
+        passes: Passes | None = None,
+    ) -> None:
         self._nodes = nodes
         self._viewers = viewers
         self._router = router
+        self._seats = seats
+        self._orders = orders
+        self._known = known
+        self._passes = passes
         self._states: dict[str, pb.NodeState] = {}
 
     async def Connect(
@@ -41,6 +76,33 @@ class FoghornApi:
             await asyncio.gather(reading, return_exceptions=True)
             self._nodes.disconnected(link)
 
+    async def AdmitViewer(self, request: pb.AdmitViewerRequest, call: Call) -> pb.ViewerAdmission:
+        """A place for a viewer on the calling node, within its tenant's plan."""
+        node = call.principal
+        if not INTERNAL_NAME.fullmatch(request.internal_name) or not 0 < len(request.session_id) <= LONGEST:
+            raise BadViewer("Name the stream by its internal name, and the session.")
+        seat = await self._seats.admit(
+            node.subject,
+            node.cluster or "",
+            request.session_id,
+            request.internal_name,
+            request.correlation_id,
+        )
+        if seat.reason:
+            metrics.REFUSED.labels(seat.reason).inc()
+        return pb.ViewerAdmission(
+            admitted=not seat.reason, reason=seat.reason, watching=seat.watching, allowed=seat.allowed
+        )
+
+    async def StopStreams(self, request: pb.StopStreamsRequest, call: Call) -> pb.StopStreamsResponse:
+        """What Commodore no longer allows; kept and told to nodes until they have done it."""
+        if len(request.streams) > MAX_STOPS:
+            raise TooManyStops(f"Stop at most {MAX_STOPS} streams at once.")
+        self._known.doubt(request.tenant_id)
+        stops = ((stop.internal_name, stop.epoch, stop.key_id) for stop in request.streams)
+        self._orders.place(request.order_id, stops, request.reason)
+        return pb.StopStreamsResponse()
+
     async def ResolveViewer(self, request: pb.ResolveViewerRequest, call: Call) -> pb.ViewerEndpoints:
         """Where to watch a playback id."""
         where = position(request.latitude, request.longitude) if request.has_position else None
@@ -51,7 +113,10 @@ class FoghornApi:
             where=where,
             redirect=False,
         )
-        return viewer_endpoints(watch)
+        found = viewer_endpoints(watch)
+        if self._passes is not None:
+            found.telemetry_token = self._passes.of(watch.stream)
+        return found
 
     async def ResolveIngest(self, request: pb.ResolveIngestRequest, call: Call) -> pb.IngestEndpoints:
         """Where to push with a stream key."""
@@ -108,12 +173,32 @@ class FoghornApi:
         match report.WhichOneof("report"):
             case "state":
                 self._states[node.subject] = report.state
-                self._nodes.report(_facts(report.state, node), _addresses(report.state), report.state.boot_id)
+                self._nodes.report(
+                    _facts(report.state, node),
+                    _addresses(report.state),
+                    report.state.boot_id,
+                    answers=report.state.standing in ("", "up"),
+                )
+                self._orders.heard(node.subject)
             case "viewer_opened":
                 seen = report.viewer_opened
                 self._viewers.opened(node.subject, seen.session_id, seen.internal_name, seen.correlation_id)
             case "viewer_closed":
-                self._viewers.closed(report.viewer_closed.session_id)
+                self._viewers.closed(node.subject, report.viewer_closed.session_id)
+            case "command_done":
+                self._orders.done(node.subject, report.command_done.command_id)
+
+
+def command(told: Told) -> pb.NodeCommand:
+    """An order as the node is told it."""
+    order = told.order
+    if not told.stops:
+        asks = pb.InvalidateSessions(internal_name=order.internal_name)
+        return pb.NodeCommand(command_id=order.id, invalidate_sessions=asks)
+    stop = pb.StopStream(
+        internal_name=order.internal_name, reason=order.reason, epoch=order.epoch, key_id=order.key_id
+    )
+    return pb.NodeCommand(command_id=order.id, stop_stream=stop)
 
 
 def viewer_endpoints(watch: Watch) -> pb.ViewerEndpoints:

@@ -12,6 +12,7 @@ from frameworks.kit import http
 from frameworks.kit.errors import NotFound, Refusal
 from frameworks.kit.proxies import Proxies
 from frameworks.media.foghorn.domain import Position, position
+from frameworks.media.foghorn.service.passes import Passes
 from frameworks.media.foghorn.service.routing import Endpoint, Router, Watch
 
 CORS = {
@@ -22,6 +23,12 @@ CORS = {
     "Access-Control-Max-Age": "86400",
 }
 NO_STORE = {"Cache-Control": "no-store", "Vary": "Accept"}
+RETRY_SECONDS = {"starting": 1, "offline": 3, "full": 10}
+SENTENCES = {
+    "starting": "The stream is starting.",
+    "offline": "The stream is offline.",
+    "full": "As many people watch as the plan of the stream's owner allows.",
+}
 _PROTOCOL = re.compile(r"[A-Za-z_]{1,16}")
 
 
@@ -31,7 +38,7 @@ class BadPlayback(Refusal):
     code = "foghorn.bad_playback"
 
 
-def routes(router: Router) -> list[Route]:
+def routes(router: Router, passes: Passes | None = None) -> list[Route]:
     """`/play/<playback id>` and its preflight."""
 
     async def play(request: Request) -> Response:
@@ -44,15 +51,17 @@ def routes(router: Router) -> list[Route]:
             where=_where(request),
             redirect=not _wants_json(request),
         )
-        return _as_json(watch) if _wants_json(request) else _as_redirect(watch)
+        if not _wants_json(request):
+            return _as_redirect(watch)
+        return _as_json(watch, passes.of(watch.stream) if passes else "")
 
     return [Route("/play/{playback_id}", play, methods=["GET", "HEAD", "OPTIONS"])]
 
 
-def application(router: Router, proxies: Proxies) -> ASGIApp:
+def application(router: Router, proxies: Proxies, passes: Passes | None = None) -> ASGIApp:
     """The HTTP application of Foghorn; any page may read its answers, refusals too."""
     policy = http.Policy(service="foghorn", headers=CORS, proxies=proxies, access_log=False)
-    return http.application(routes(router), policy)
+    return http.application(routes(router, passes), policy)
 
 
 def _playback_id(request: Request) -> str:
@@ -85,7 +94,7 @@ def _wants_json(request: Request) -> bool:
     return "application/json" in request.headers.get("accept", "").lower()
 
 
-def _as_json(watch: Watch) -> Response:
+def _as_json(watch: Watch, telemetry: str) -> Response:
     stream = watch.stream
     body = {
         "state": watch.state,
@@ -93,8 +102,10 @@ def _as_json(watch: Watch) -> Response:
         "title": stream.title,
         "viewers": watch.viewers,
         "primary": _endpoint(watch.endpoints[0]) if watch.endpoints else None,
+        "telemetry_token": telemetry,
         "fallbacks": [_endpoint(endpoint) for endpoint in watch.endpoints[1:]],
-        "retry_after_ms": 0 if watch.endpoints else 1000 if watch.state == "starting" else 3000,
+        "retry_after_ms": 0 if watch.endpoints else 1000 * RETRY_SECONDS[watch.state],
+        "message": "" if watch.endpoints else SENTENCES[watch.state],
     }
     return JSONResponse(body, headers=CORS | NO_STORE)
 
@@ -102,10 +113,10 @@ def _as_json(watch: Watch) -> Response:
 def _as_redirect(watch: Watch) -> Response:
     if watch.endpoints:
         return RedirectResponse(watch.endpoints[0].url, status_code=307, headers=CORS | NO_STORE)
-    wait = "1" if watch.state == "starting" else "3"
-    sentence = "The stream is starting." if watch.state == "starting" else "The stream is offline."
-    body = {"error": f"stream_{watch.state}", "message": f"{sentence} Ask again in {wait} s."}
-    return JSONResponse(body, status_code=404, headers=CORS | NO_STORE | {"Retry-After": wait})
+    wait = RETRY_SECONDS[watch.state]
+    body = {"error": f"stream_{watch.state}", "message": f"{SENTENCES[watch.state]} Ask again in {wait} s."}
+    status = 429 if watch.state == "full" else 404
+    return JSONResponse(body, status_code=status, headers=CORS | NO_STORE | {"Retry-After": str(wait)})
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, object]:

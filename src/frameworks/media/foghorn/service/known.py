@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import Protocol
 
@@ -10,6 +12,7 @@ import msgspec
 from frameworks.kit.clock import Clock, micros
 from frameworks.kit.errors import NotFound, Unavailable
 
+Ask = Callable[[str], Awaitable["KnownStream"]]
 MAX_KNOWN = 50_000
 MAX_UNKNOWN = 10_000
 
@@ -29,6 +32,8 @@ class KnownStream(msgspec.Struct, frozen=True):
     suspended: bool = False
     resolved_at: int = 0
     """Microseconds since the epoch."""
+    max_viewers: int = 0
+    """How many may watch the tenant's streams at once; 0 is as many as come."""
 
 
 class Directory(Protocol):
@@ -36,6 +41,9 @@ class Directory(Protocol):
 
     async def resolve(self, playback_id: str) -> KnownStream:
         """The stream behind a playback id. Raises NotFound, Unavailable."""
+
+    async def resolve_internal(self, internal_name: str) -> KnownStream:
+        """The stream behind an internal name. Raises NotFound, Unavailable."""
 
 
 class Memory(Protocol):
@@ -59,25 +67,36 @@ class KnownStreams:
         self._clock = clock
         self._fresh = fresh / timedelta(microseconds=1)
         self._stale = stale / timedelta(microseconds=1)
-        self._known = OrderedDict((s.playback_id, s) for s in memory.read())
+        self._known: OrderedDict[str, KnownStream] = OrderedDict()
+        self._by_name: dict[str, str] = {}
+        self._of_tenant: dict[str, set[str]] = {}
+        self._doubted: set[str] = set()
         self._unknown: OrderedDict[str, float] = OrderedDict()
         self._asking: dict[str, asyncio.Task[KnownStream]] = {}
         self._changed = False
+        for stream in memory.read():
+            self._keep(stream)
 
     async def resolve(self, playback_id: str) -> KnownStream:
         """The stream, from memory when fresh, from Commodore otherwise, from memory again when Commodore is away."""
-        known = self._known.get(playback_id)
-        age = micros(self._clock.now()) - known.resolved_at if known else 0
-        if known and age <= self._fresh:
-            return known
-        if self._unknown.get(playback_id, -1.0) > self._clock.monotonic():
-            raise _missing()
-        try:
-            return await asyncio.shield(self._ask(playback_id))
-        except Unavailable:
-            if known and age <= self._stale:
-                return known
-            raise
+        return await self._found(playback_id, self._known.get(playback_id), self._directory.resolve)
+
+    async def named(self, internal_name: str) -> KnownStream:
+        """The same by the name nodes use."""
+        known = self._known.get(self._by_name.get(internal_name, ""))
+        return await self._found(internal_name, known, self._directory.resolve_internal)
+
+    def knows(self, internal_name: str) -> bool:
+        """Whether it is known whose this stream is."""
+        return internal_name in self._by_name
+
+    def of_tenant(self, tenant: str) -> AbstractSet[str]:
+        """Internal names of the tenant's streams that were resolved here."""
+        return self._of_tenant.get(tenant, frozenset())
+
+    def doubt(self, tenant: str) -> None:
+        """Something about a tenant has changed: ask Commodore again next time, however fresh the answers are."""
+        self._doubted |= {self._by_name[name] for name in self.of_tenant(tenant)}
 
     def save(self) -> None:
         """Write what is known to disk, when it changed."""
@@ -85,34 +104,71 @@ class KnownStreams:
             self._changed = False
             self._memory.write(list(self._known.values()))
 
-    def _ask(self, playback_id: str) -> "asyncio.Task[KnownStream]":
-        task = self._asking.get(playback_id)
+    async def _found(self, name: str, known: KnownStream | None, ask: Ask) -> KnownStream:
+        age = micros(self._clock.now()) - known.resolved_at if known else 0
+        if known and age <= self._fresh and known.playback_id not in self._doubted:
+            return known
+        if self._unknown.get(name, -1.0) > self._clock.monotonic():
+            raise _missing()
+        try:
+            return await asyncio.shield(self._ask(name, known, ask))
+        except Unavailable:
+            if known and age <= self._stale:
+                return known
+            raise
+
+    def _ask(self, name: str, known: KnownStream | None, ask: Ask) -> "asyncio.Task[KnownStream]":
+        task = self._asking.get(name)
         if task is None:
-            task = self._asking[playback_id] = asyncio.create_task(self._question(playback_id))
-            task.add_done_callback(lambda done: self._answered(playback_id, done))
+            task = self._asking[name] = asyncio.create_task(self._question(name, known, ask))
+            task.add_done_callback(lambda done: self._answered(name, done))
         return task
 
-    def _answered(self, playback_id: str, task: "asyncio.Task[KnownStream]") -> None:
-        del self._asking[playback_id]
+    def _answered(self, name: str, task: "asyncio.Task[KnownStream]") -> None:
+        del self._asking[name]
         if not task.cancelled():
             task.exception()
 
-    async def _question(self, playback_id: str) -> KnownStream:
+    async def _question(self, name: str, known: KnownStream | None, ask: Ask) -> KnownStream:
+        if known is not None:
+            # What becomes doubtful while the question is on its way stays doubtful.
+            self._doubted.discard(known.playback_id)
         try:
-            found = await self._directory.resolve(playback_id)
+            found = await ask(name)
         except NotFound:
-            self._changed |= self._known.pop(playback_id, None) is not None
-            self._unknown[playback_id] = self._clock.monotonic() + 2.0
+            if known is not None:
+                self._drop(known.playback_id)
+            self._unknown[name] = self._clock.monotonic() + 2.0
             while len(self._unknown) > MAX_UNKNOWN:
                 self._unknown.popitem(last=False)
             raise
-        stream = msgspec.structs.replace(found, resolved_at=micros(self._clock.now()))
-        self._known[playback_id] = stream
-        self._known.move_to_end(playback_id)
+        except Unavailable:
+            if known is not None:
+                self._doubted.add(known.playback_id)
+            raise
+        return self._keep(msgspec.structs.replace(found, resolved_at=micros(self._clock.now())))
+
+    def _keep(self, stream: KnownStream) -> KnownStream:
+        self._known[stream.playback_id] = stream
+        self._known.move_to_end(stream.playback_id)
+        self._by_name[stream.internal_name] = stream.playback_id
+        self._of_tenant.setdefault(stream.tenant_id, set()).add(stream.internal_name)
         self._changed = True
         while len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
+            self._drop(next(iter(self._known)))
         return stream
+
+    def _drop(self, playback_id: str) -> None:
+        stream = self._known.pop(playback_id, None)
+        if stream is None:
+            return
+        self._doubted.discard(playback_id)
+        self._by_name.pop(stream.internal_name, None)
+        of_tenant = self._of_tenant[stream.tenant_id]
+        of_tenant.discard(stream.internal_name)
+        if not of_tenant:
+            del self._of_tenant[stream.tenant_id]
+        self._changed = True
 
 
 def _missing() -> NotFound:

@@ -79,8 +79,13 @@ class Nodes(Generic[Command]):
             del self._links[link.node]
             self._log.info("node.disconnected", node_id=link.node)
 
-    def report(self, facts: NodeFacts, addresses: NodeAddresses, boot: str) -> None:
-        """Take a node's newest facts; a new boot ends the sessions of the old one."""
+    def report(self, facts: NodeFacts, addresses: NodeAddresses, boot: str, *, answers: bool = True) -> None:
+        """Take a node's newest facts; a new boot ends the sessions of the old one.
+
+        A node whose own process does not answer its agent is out at once, and back with the first report that says
+        otherwise.
+        """
+        was_away = self.fleet.is_stale(facts.node)
         if self._boots.get(facts.node, boot) != boot:
             self._viewers.node_gone(facts.node)
         self._boots[facts.node] = boot
@@ -88,6 +93,10 @@ class Nodes(Generic[Command]):
         self._seen[facts.node] = self._clock.monotonic()
         self.fleet.update(facts)
         self._viewers.node_reported(facts.node)
+        if not answers:
+            self.fleet.mark_stale(facts.node)
+        if answers == was_away:
+            self._log.warning("node.recovered" if answers else "node.failed", node_id=facts.node)
 
     def command(self, node: str, command: Command) -> bool:
         """Tell a node something; False when it is not connected or does not keep up."""

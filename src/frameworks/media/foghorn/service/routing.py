@@ -18,6 +18,7 @@ from frameworks.media.foghorn.domain import (
     rank,
 )
 from frameworks.media.foghorn.service.known import KnownStream, KnownStreams
+from frameworks.media.foghorn.service.seats import Seats
 from frameworks.media.foghorn.service.viewers import VirtualViewers
 
 PREFERRED = ("HLS_CMAF", "HLS")
@@ -63,7 +64,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The answer to a viewer: state `live` has endpoints, `starting` and `offline` have none."""
+    """The answer to a viewer: state `live` has endpoints, `starting`, `offline` and `full` have none."""
 
     state: str
     stream: KnownStream
@@ -133,6 +134,7 @@ class Router:
         known: KnownStreams,
         keys: Keys,
         viewers: VirtualViewers,
+        seats: Seats,
         recorder: Recorder,
         geo: Geo,
         clock: Clock,
@@ -144,6 +146,7 @@ class Router:
         self._known = known
         self._keys = keys
         self._viewers = viewers
+        self._seats = seats
         self._recorder = recorder
         self._geo = geo
         self._clock = clock
@@ -165,6 +168,8 @@ class Router:
         viewers = self._viewers.of_stream(stream.internal_name)
         if state != "live" or stream.suspended:
             return Watch("offline" if stream.suspended else state, stream, viewers)
+        if self._seats.is_full(stream):
+            return Watch("full", stream, viewers)
         place = self._geo.place(address)
         wanted = Wanted(
             "edge", frozenset(stream.clusters), stream.internal_name, where or _position(place), self._count

@@ -1,6 +1,7 @@
 """Virtual viewers: bandwidth is reserved when a viewer is sent to a node, and given back when it never arrives."""
 
 from collections import Counter, OrderedDict
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -29,7 +30,9 @@ class VirtualViewers:
         self._pending_for = pending_for.total_seconds()
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
         self._settling: dict[str, float] = {}
-        self._open: dict[str, tuple[str, str]] = {}
+        # A viewer that moves to another node may come with the same session id.
+        self._open: dict[str, dict[str, str]] = {}
+        self._here: dict[str, Counter[str]] = {}
         self._watching: Counter[str] = Counter()
         self.abandoned = 0
 
@@ -45,8 +48,9 @@ class VirtualViewers:
 
     def opened(self, node: str, session: str, stream: str, correlation: str) -> None:
         """A node opened a session; the reservation that sent it there settles with the next reports."""
-        self.closed(session)
-        self._open[session] = (node, stream)
+        self.closed(node, session)
+        self._open.setdefault(node, {})[session] = stream
+        self._here.setdefault(node, Counter())[stream] += 1
         self._watching[stream] += 1
         viewer = self._pending.pop(correlation, None)
         if viewer is None:
@@ -56,14 +60,19 @@ class VirtualViewers:
         else:
             self._fleet.reserve(viewer.node, -viewer.rate)
 
-    def closed(self, session: str) -> None:
+    def closed(self, node: str, session: str) -> None:
         """A node closed a session."""
-        if (opened := self._open.pop(session, None)) is None:
+        stream = self._open.get(node, {}).pop(session, None)
+        if stream is None:
             return
-        _, stream = opened
-        self._watching[stream] -= 1
-        if not self._watching[stream]:
-            del self._watching[stream]
+        for counts in (self._watching, self._here[node]):
+            counts[stream] -= 1
+            if not counts[stream]:
+                del counts[stream]
+
+    def is_open(self, node: str, session: str) -> bool:
+        """Whether the node has this session."""
+        return session in self._open.get(node, ())
 
     def node_reported(self, node: str) -> None:
         """The node's own measure now includes most of what had arrived."""
@@ -76,8 +85,10 @@ class VirtualViewers:
 
     def node_gone(self, node: str) -> None:
         """Nothing is known of the node's sessions any more: it left, or is about to tell them anew."""
-        for session in [s for s, (where, _) in self._open.items() if where == node]:
-            self.closed(session)
+        for session in list(self._open.get(node, ())):
+            self.closed(node, session)
+        self._open.pop(node, None)
+        self._here.pop(node, None)
         self._fleet.reserve(node, -self._settling.pop(node, 0.0))
 
     def sweep(self) -> None:
@@ -91,12 +102,24 @@ class VirtualViewers:
 
     def count(self, node: str) -> tuple[int, int]:
         """Open and pending viewers of a node."""
-        opened = sum(1 for where, _ in self._open.values() if where == node)
-        return opened, sum(1 for viewer in self._pending.values() if viewer.node == node)
+        pending = sum(1 for viewer in self._pending.values() if viewer.node == node)
+        return len(self._open.get(node, ())), pending
 
     def of_stream(self, stream: str) -> int:
         """Open sessions of a stream on all nodes."""
         return self._watching[stream]
+
+    def watched(self) -> AbstractSet[str]:
+        """Streams somebody watches."""
+        return self._watching.keys()
+
+    def watched_on(self, node: str) -> AbstractSet[str]:
+        """Streams somebody watches on one node."""
+        return self._here.get(node, Counter()).keys()
+
+    def nodes_of(self, stream: str) -> list[str]:
+        """Nodes where somebody watches the stream."""
+        return [node for node, counts in self._here.items() if stream in counts]
 
     def _abandon(self, correlation: str) -> None:
         viewer = self._pending.pop(correlation)

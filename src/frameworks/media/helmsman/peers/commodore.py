@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from frameworks.contracts.limits import BITRATE_LIMIT
 from frameworks.contracts.pb import commodore_v1_pb2 as pb
 from frameworks.kit.identity import NodeIdentity
 from frameworks.media.helmsman.service.measuring import ClaimKept
-from frameworks.media.helmsman.service.publishing import Admitted, Publisher, Refused
+from frameworks.media.helmsman.service.publishers import Admitted, Overrun, Publisher, Refused
 from frameworks.media.helmsman.service.viewing import Viewable
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Commodore:
         return (("authorization", f"Bearer {self._node.bearer('commodore')}"),)
 
     async def admit(
-        self, stream_key: str, *, protocol: str, boot: str, connection: str, trigger: str
+        self, stream_key: str, *, protocol: str, boot: str, connection: str, trigger: str, live: list[str]
     ) -> Admitted | Refused:
         """Ask for the claim of the key's stream. Raises Unavailable."""
         answer = await self._stub.AdmitPublish(
@@ -35,6 +36,7 @@ class Commodore:
                 boot_id=boot,
                 connection_id=connection,
                 trigger_id=trigger,
+                live=live,
             ),
             timeout=ASK_SECONDS,
             metadata=self._as_node(),
@@ -52,12 +54,16 @@ class Commodore:
             max_kbps=answer.max_kbps,
         )
 
-    async def release(self, stream_id: str, epoch: int, connection: str) -> None:
-        """Give a claim back. Raises Unavailable."""
-        await self._stub.ReleaseClaim(
-            pb.ReleaseClaimRequest(stream_id=stream_id, epoch=epoch, connection_id=connection),
-            metadata=self._as_node(),
-        )
+    async def release(
+        self, stream_id: str, epoch: int, connection: str, *, overrun: Overrun | None = None
+    ) -> None:
+        """Give a claim back; an overrun is told to the stream's owner. Raises Unavailable."""
+        request = pb.ReleaseClaimRequest(stream_id=stream_id, epoch=epoch, connection_id=connection)
+        if overrun is not None:
+            request.reason, request.protocol = BITRATE_LIMIT, overrun.protocol
+            request.key_fingerprint = overrun.key_fingerprint
+            request.measured_kbps, request.allowed_kbps = overrun.measured_kbps, overrun.allowed_kbps
+        await self._stub.ReleaseClaim(request, timeout=ASK_SECONDS, metadata=self._as_node())
 
     async def renew(self, boot: str, publishers: list[tuple[Publisher, bool, bool]]) -> list[ClaimKept]:
         """Tell whose media flows. Raises Unavailable."""

@@ -10,11 +10,14 @@ from frameworks.kit.clock import Clock, jitter
 from frameworks.kit.errors import Refusal, Unavailable
 from frameworks.kit.identity import NodeIdentity
 from frameworks.kit.rpc import reading
+from frameworks.media.helmsman.service.reporting import Seat
 
 if TYPE_CHECKING:
     from frameworks.contracts.pb.foghorn_v1_pb2_grpc import FoghornServiceAsyncStub
 
 MAX_WAITING = 10_000
+ASK_SECONDS = 1.0
+"""A viewer waits meanwhile; without an answer the node judges alone."""
 EVERY_SECONDS = 2.0
 
 
@@ -31,6 +34,15 @@ class FoghornLink:
         self.state: Callable[[], pb.NodeState | None] = lambda: None
         self.sessions: Callable[[], list[pb.ViewerOpened]] = list
         self.connected = False
+
+    async def seat(self, stream: str, session: str, correlation: str) -> Seat:
+        """Ask for a viewer's place within the tenant's plan. Raises Refusal, Unavailable."""
+        asked = pb.AdmitViewerRequest(internal_name=stream, session_id=session, correlation_id=correlation)
+        answer = await self._stub.AdmitViewer(asked, timeout=ASK_SECONDS, metadata=self._as_node())
+        return Seat(answer.admitted, answer.reason, answer.watching)
+
+    def _as_node(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self._node.bearer('foghorn')}"),)
 
     def viewer_opened(self, stream: str, session: str, correlation: str, connector: str) -> None:
         """A session was opened on this node."""
@@ -57,16 +69,24 @@ class FoghornLink:
         wait = 0.5
         while True:
             try:
-                as_node = (("authorization", f"Bearer {self._node.bearer('foghorn')}"),)
-                with reading(self._stub.Connect(self._outgoing(), metadata=as_node)) as commands:
+                with reading(self._stub.Connect(self._outgoing(), metadata=self._as_node())) as commands:
                     async for command in commands:
                         wait = 0.5
-                        await obey(command)
+                        await self._do(command, obey)
             except (Unavailable, Refusal) as error:
                 self._log.warning("foghorn.lost", reason=error.message)
             self.connected = False
             await self._clock.sleep(jitter(wait))
             wait = min(wait * 2, 10.0)
+
+    async def _do(self, command: pb.NodeCommand, obey: Callable[[pb.NodeCommand], Awaitable[None]]) -> None:
+        """Obey and say so; what could not be done is not said, and comes again."""
+        try:
+            await obey(command)
+        except Unavailable as away:
+            self._log.warning("command.delayed", command=command.WhichOneof("command"), reason=away.message)
+            return
+        self._send(pb.NodeReport(command_done=pb.CommandDone(command_id=command.command_id)))
 
     async def _outgoing(self) -> AsyncIterator[pb.NodeReport]:
         while not self._reports.empty():

@@ -7,6 +7,7 @@ import msgspec
 
 from frameworks.kit.errors import Unavailable
 from frameworks.media.helmsman.service.measuring import LiveStream, NodeReading
+from frameworks.media.helmsman.service.sampling import ClientReading
 
 FIELDS = [
     "viewers",
@@ -18,6 +19,10 @@ FIELDS = [
     "packsent",
     "packloss",
     "packretrans",
+]
+CLIENT_FIELDS = [
+    *("sessid", "stream", "protocol", "conntime", "position", "up", "down"),
+    *("pktcount", "pktlost", "pktretransmit"),
 ]
 SETTLED = -5
 """The moment sessions are asked of: MistServer's statistics of the last second may not have been written yet."""
@@ -67,6 +72,13 @@ class MistApi:
         found = answer.get("active_streams") or {}
         return [_live(name, values) for name, values in found.items() if isinstance(values, dict)]
 
+    async def last_ms(self, name: str) -> int | None:
+        """The newest media time of a stream; None when the node has no such stream."""
+        asked = {"streams": [name], "fields": ["lastms"], "longform": True}
+        found = (await self.call(active_streams=asked)).get("active_streams") or {}
+        values = found.get(name)
+        return _count(values.get("lastms")) if isinstance(values, dict) else None
+
     async def session_ids(self) -> set[str] | None:
         """Sessions the node knows; None when it does not tell."""
         answer = await self.call(clients={"fields": ["sessid", "stream", "protocol"], "time": SETTLED})
@@ -75,6 +87,16 @@ class MistApi:
             return None
         column = clients["fields"].index("sessid")
         return {row[column] for row in clients.get("data") or []}
+
+    async def clients(self) -> list[ClientReading]:
+        """Every viewer's session."""
+        answer = await self.call(clients={"fields": CLIENT_FIELDS, "time": SETTLED})
+        clients = answer.get("clients")
+        names = clients.get("fields") if isinstance(clients, dict) else None
+        if not isinstance(clients, dict) or not isinstance(names, list):
+            return []
+        rows = [dict(zip(names, row, strict=False)) for row in clients.get("data") or []]
+        return [_client(row) for row in rows if row.get("sessid")]
 
     async def reading(self) -> NodeReading:
         """The node's counters."""
@@ -113,6 +135,21 @@ class MistApi:
     def _outputs(self, told: dict[str, str]) -> dict[str, str]:
         """Public URLs of the outputs the node names, by their names in the public contract."""
         return {NAMES[name]: self._public_url + OUTPUTS[name] for name in told if name in NAMES}
+
+
+def _client(row: dict[str, Any]) -> ClientReading:
+    return ClientReading(
+        session=str(row["sessid"]),
+        stream=str(row.get("stream", "")),
+        connector=str(row.get("protocol", "")),
+        seconds=_count(row.get("conntime")),
+        up_bytes=_count(row.get("up")),
+        down_bytes=_count(row.get("down")),
+        position_ms=_count(row.get("position")),
+        packets_sent=_count(row.get("pktcount")),
+        packets_lost=_count(row.get("pktlost")),
+        packets_retransmitted=_count(row.get("pktretransmit")),
+    )
 
 
 def _live(name: str, values: dict[str, Any]) -> LiveStream:

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 from google.protobuf.message_factory import GetMessageClass
 
 from frameworks.contracts import topics
@@ -19,14 +20,19 @@ _BODIES = {
 class EventRecorder:
     """A `Recorder` over `EventDelivery`."""
 
-    def __init__(self, delivery: EventDelivery, *, node: str, cluster: str, region: str) -> None:
+    def __init__(self, delivery: EventDelivery, *, node: str, cluster: str) -> None:
         self._delivery = delivery
         self._node = node
         self._cluster = cluster
-        self._region = region
+        self._encode = msgspec.msgpack.Encoder().encode
 
-    async def record(self, fact: Fact) -> None:
-        """Make the fact durable as an event. Raises Unavailable when the disk is full."""
+    async def record(self, *facts: Fact, noted: msgspec.Struct | None = None) -> None:
+        """Make facts of one subject durable as events, in one write. Raises Unavailable when the disk is full."""
+        note = self._encode(noted) if noted is not None else b""
+        attribution = facts[0].subject.attribution
+        await self._delivery.record_all([self._event(fact) for fact in facts], attribution, note=note)
+
+    def _event(self, fact: Fact) -> events.Event:
         kind = topics.EVENT_TYPES[fact.kind]
         subject = fact.subject
         event = events.Event(
@@ -38,9 +44,8 @@ class EventRecorder:
             stream_id=UUID(subject.stream_id).bytes if subject.stream_id else b"",
             node_id=self._node,
             cluster_id=self._cluster,
-            region=self._region,
             source="helmsman",
             claim_epoch=subject.epoch,
         )
         getattr(event, kind.field).CopyFrom(_BODIES[kind.field](**fact.body))
-        await self._delivery.record(event, subject.attribution)
+        return event

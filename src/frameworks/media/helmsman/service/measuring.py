@@ -1,22 +1,28 @@
 """Measurement: media presence for claims, stream metrics, the node's own state."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from frameworks.contracts import topics
+from frameworks.contracts import health, topics
 from frameworks.contracts.ids import internal_name
+from frameworks.contracts.limits import BITRATE_LIMIT
+from frameworks.contracts.metrics import helmsman as metrics
 from frameworks.kit import log as logs
 from frameworks.kit.clock import Clock, micros
 from frameworks.kit.errors import Unavailable
 from frameworks.media.helmsman import domain
 from frameworks.media.helmsman.domain import Fact, Subject
-from frameworks.media.helmsman.service.publishing import Publisher, Publishing
+from frameworks.media.helmsman.service.limits import BitrateLimit
+from frameworks.media.helmsman.service.publishers import Overrun, Publisher
+from frameworks.media.helmsman.service.publishing import Publishing
 from frameworks.media.helmsman.service.reporting import Recorder
+from frameworks.media.helmsman.service.takeover import GAP_SECONDS
 
-MEDIA_GAP_SECONDS = 1.5
-"""Media that has not advanced for this long does not flow."""
+DOWN_SECONDS = 10.0
+"""A node that has not answered for this long is down, not merely degraded; neither gets viewers or publishers."""
 
 HALF_LIFE_US = 12 * 3600 * 1_000_000
 
@@ -35,6 +41,11 @@ class LiveStream:
     packets_sent: int = 0
     packets_lost: int = 0
     packets_retransmitted: int = 0
+
+    @property
+    def packets(self) -> "Packets":
+        """The packet counters together."""
+        return Packets(self.packets_sent, self.packets_lost, self.packets_retransmitted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +111,20 @@ class Rates:
         self.at, self.up, self.down = now, up, down
 
 
+class Packets(NamedTuple):
+    """Counts of a stream's packets."""
+
+    sent: int
+    lost: int
+    retransmitted: int
+
+    def since(self, before: "Packets") -> "Packets":
+        """What came since `before`; counters that went back started anew."""
+        if any(now < then for now, then in zip(self, before, strict=True)):
+            return self
+        return Packets(*(now - then for now, then in zip(self, before, strict=True)))
+
+
 @dataclass(slots=True)
 class Picture:
     """The newest measurement, read by Foghorn's link."""
@@ -108,8 +133,13 @@ class Picture:
     streams: list[LiveStream] = field(default_factory=list)
     node: Rates = field(default_factory=Rates)
     stream_rates: dict[str, Rates] = field(default_factory=dict)
+    packets: dict[str, Packets] = field(default_factory=dict)
+    """The counters at each stream's last sample."""
     boot: str = ""
     reachable: bool = False
+    silent_since: float | None = None
+    standing: str = "down"
+    """up, degraded or down: whether the node's own process answers."""
 
 
 class Measuring:
@@ -123,6 +153,7 @@ class Measuring:
         recorder: Recorder,
         clock: Clock,
         node_name: str,
+        turns_away: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self._node = node
         self._claims = claims
@@ -130,6 +161,9 @@ class Measuring:
         self._recorder = recorder
         self._clock = clock
         self._name = node_name
+        self._turns_away = turns_away
+        self._limit = BitrateLimit()
+        self._too_much: list[tuple[Publisher, int]] = []
         self._log = logs.get("helmsman")
         self.picture = Picture()
 
@@ -138,20 +172,34 @@ class Measuring:
         try:
             streams, reading = await self._node.live_streams(), await self._node.reading()
         except Unavailable:
-            self.picture.reachable = False
-            self.picture.streams = []
+            self._silent()
             raise
         now = self._clock.monotonic()
         picture = self.picture
+        is_first = picture.reading is None
         picture.reachable, picture.streams, picture.reading = True, streams, reading
+        picture.silent_since, picture.standing = None, "up"
+        metrics.NODE_ANSWERS.set(1)
         picture.node.take(now, reading.up_total, reading.down_total)
         for stream in streams:
             picture.stream_rates.setdefault(stream.name, Rates()).take(
                 now, stream.up_bytes, stream.down_bytes
             )
+            # Of streams that were there before us, what came before us is not ours to tell.
+            picture.packets.setdefault(stream.name, stream.packets if is_first else Packets(0, 0, 0))
             self._note_media(stream, now)
         for gone in picture.stream_rates.keys() - {stream.name for stream in streams}:
             del picture.stream_rates[gone]
+            picture.packets.pop(gone, None)
+        self._limit.keep(self.present())
+        metrics.OVER_LIMIT.set(self._limit.over())
+
+    def _silent(self) -> None:
+        picture, now = self.picture, self._clock.monotonic()
+        picture.reachable, picture.streams = False, []
+        picture.silent_since = now if picture.silent_since is None else picture.silent_since
+        picture.standing = "degraded" if now - picture.silent_since < DOWN_SECONDS else "down"
+        metrics.NODE_ANSWERS.set(0)
 
     def _note_media(self, stream: LiveStream, now: float) -> None:
         name = internal_name(stream.name)
@@ -161,6 +209,23 @@ class Measuring:
         publisher.health = stream.health or publisher.health
         if stream.inputs and stream.last_ms != publisher.last_media_ms:
             publisher.last_media_ms, publisher.media_seen = stream.last_ms, now
+        kbps = self._limit.take(
+            publisher.admitted.internal_name,
+            publisher.connection,
+            now,
+            stream.down_bytes,
+            declared_kbps=sum(track.kbits for track in domain.tracks(publisher.health)),
+            allowed_kbps=publisher.admitted.max_kbps,
+        )
+        if kbps and publisher.connected:
+            self._too_much.append((publisher, kbps))
+
+    async def enforce(self) -> None:
+        """Cut off who has sent more than the plan allows for too long. Raises Unavailable."""
+        while self._too_much:
+            publisher, kbps = self._too_much.pop()
+            overrun = Overrun(publisher.admitted.max_kbps, kbps, publisher.protocol, publisher.fingerprint)
+            await self._publishing.cut(publisher, BITRATE_LIMIT, overrun)
 
     def present(self) -> frozenset[str]:
         """Internal names of the streams the node has."""
@@ -177,18 +242,13 @@ class Measuring:
         if not publishers:
             return
         now, wall = self._clock.monotonic(), micros(self._clock.now())
-        asked = [(p, now - p.media_seen < MEDIA_GAP_SECONDS, _wants_attribution(p, wall)) for p in publishers]
+        asked = [(p, now - p.media_seen < GAP_SECONDS, _wants_attribution(p, wall)) for p in publishers]
         for kept in await self._claims.renew(self.picture.boot, asked):
             publisher = next(p for p in publishers if p.admitted.stream_id == kept.stream_id)
             if kept.held:
                 _take_attribution(publisher, kept)
             else:
-                await self._drop(publisher, kept.reason)
-
-    async def _drop(self, publisher: Publisher, reason: str) -> None:
-        self._log.warning("publisher.dropped", stream_id=publisher.admitted.stream_id, reason=reason)
-        await self._node.stop(f"live+{publisher.admitted.internal_name}")
-        publisher.connected = False
+                await self._publishing.cut(publisher, kept.reason)
 
     async def record_streams(self) -> None:
         """One metrics event per live stream."""
@@ -200,7 +260,10 @@ class Measuring:
 
     async def _record_stream(self, stream: LiveStream, publisher: Publisher) -> None:
         found = domain.judge(publisher.health, "DRY" if publisher.state == "dry" else "FULL")
-        publisher.issues = found.issues
+        issues = (*found.issues, *self._limits_met(publisher.admitted.internal_name))
+        publisher.issues = issues
+        packets = stream.packets.since(self.picture.packets[stream.name])
+        self.picture.packets[stream.name] = stream.packets
         rates = self.picture.stream_rates[stream.name]
         video, audio = found.video, found.audio
         body: dict[str, Any] = {
@@ -210,21 +273,25 @@ class Measuring:
             "bitrate_kbps": sum(t.kbits for t in (video, audio) if t),
             "buffer_ms": found.buffer_ms,
             "jitter_ms": found.jitter_ms,
-            "health_score": found.score,
-            "issues": list(found.issues),
-            "packets_sent": stream.packets_sent,
-            "packets_lost": stream.packets_lost,
-            "packets_retransmitted": stream.packets_retransmitted,
+            "health_score": health.score(list(issues)),
+            "issues": list(issues),
+            "packets_sent": packets.sent,
+            "packets_lost": packets.lost,
+            "packets_retransmitted": packets.retransmitted,
         }
         await self._record(
             topics.STREAM_METRICS.name, publisher.subject, body | _video(video) | _audio(audio)
         )
 
+    def _limits_met(self, name: str) -> list[str]:
+        found = {"bitrate_over_plan": self._limit.is_over(name), "viewers_over_plan": self._turns_away(name)}
+        return [code for code, is_met in found.items() if is_met]
+
     async def record_node(self, owner: str, facts: dict[str, Any]) -> None:
         """The node's state as an event of the tenant that owns it; `facts` are the constants of this node."""
         reading, picture = self.picture.reading, self.picture
         body: dict[str, Any] = {
-            "state": "up" if picture.reachable else "degraded",
+            "state": picture.standing,
             "boot_id": picture.boot,
             **facts,
         }

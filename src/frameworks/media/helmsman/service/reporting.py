@@ -1,6 +1,9 @@
 """How use cases report: facts go to the write-ahead log, changes to Foghorn."""
 
+from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from frameworks.kit.geo import Place
 from frameworks.media.helmsman.domain import Fact
@@ -9,12 +12,28 @@ from frameworks.media.helmsman.domain import Fact
 class Recorder(Protocol):
     """Where facts become durable."""
 
-    async def record(self, fact: Fact) -> None:
-        """Return when the fact will reach Decklog whatever happens. Raises Unavailable when the disk is full."""
+    async def record(self, *facts: Fact, noted: msgspec.Struct | None = None) -> None:
+        """Return when these facts of one subject will reach Decklog whatever happens, in one write.
+
+        `noted` is what becomes of this node's own memory with the last one: both are kept, or neither. Raises
+        Unavailable when the disk is full.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Foghorn's answer about a viewer; `watching` are all of the tenant's, this one included when admitted."""
+
+    admitted: bool
+    reason: str
+    watching: int
 
 
 class Router(Protocol):
     """Foghorn, as far as viewers and streams are concerned."""
+
+    async def seat(self, stream: str, session: str, correlation: str) -> Seat:
+        """Ask for a viewer's place within the tenant's plan. Raises Refusal, Unavailable."""
 
     def viewer_opened(self, stream: str, session: str, correlation: str, connector: str) -> None:
         """A session was opened on this node."""

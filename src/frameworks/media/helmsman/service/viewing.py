@@ -1,15 +1,17 @@
 """Viewers: playback ids become runtime names, sessions become connections in history."""
 
 from collections import OrderedDict
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from frameworks.contracts import topics
 from frameworks.contracts.ids import PLAYBACK_ID, InternalName, internal_name, runtime_name
+from frameworks.contracts.limits import VIEWER_LIMIT
+from frameworks.contracts.metrics import helmsman as metrics
 from frameworks.kit import log as logs
 from frameworks.kit.clock import Clock, micros
-from frameworks.kit.errors import NotFound, Unavailable
+from frameworks.kit.errors import NotFound, Refusal, Unavailable
 from frameworks.kit.geo import Geo
 from frameworks.media.helmsman import domain
 from frameworks.media.helmsman.domain import ALLOW, REFUSE, Action, Fact, Subject, Trigger, Verdict
@@ -22,6 +24,14 @@ VIEW_AGAIN_SECONDS = 60.0
 RECHECK_SECONDS = 2.0
 """A session that is asked about again (somebody invalidated it) is judged by what Commodore says now."""
 
+TURNED_AWAY_SECONDS = 60.0
+"""How long a stream's owner is told that viewers were turned away."""
+MAX_TENANTS = 10_000
+NO_SEAT = {
+    VIEWER_LIMIT: "As many people watch as the plan of the stream's owner allows.",
+    "SUSPENDED": "The stream's account is suspended.",
+    "NOT_ENTITLED": "This location does not serve the stream.",
+}
 METADATA = frozenset({"HTTP", "JPG", "JSON", "THUMBVTT"})
 
 
@@ -46,6 +56,15 @@ class Session(msgspec.Struct):
     address_hash: str
     opened_at: int
     correlation: str = ""
+    tenant_id: str = ""
+
+
+class SessionNoted(msgspec.Struct, frozen=True, tag="session"):
+    """A session was opened, or closed when it is None; `stream` is what it watches."""
+
+    name: str
+    session: Session | None = None
+    stream: Viewable | None = None
 
 
 class Resolver(Protocol):
@@ -81,6 +100,8 @@ class Viewing:
         self._by_name: dict[str, str] = {}
         self._asked: dict[str, float] = {}
         self._views: OrderedDict[str, float] = OrderedDict()
+        self._elsewhere: OrderedDict[str, int] = OrderedDict()
+        self._turned_away: OrderedDict[str, float] = OrderedDict()
         self.sessions: dict[str, Session] = {}
 
     async def resolve(self, trigger: Trigger) -> Verdict:
@@ -124,22 +145,62 @@ class Viewing:
             return Verdict(Action.DENY, "false", "The stream's account is suspended.")
         if known:
             return ALLOW
-        watching = sum(1 for open_session in self.sessions.values() if open_session.stream == name)
-        if stream.max_viewers and watching >= stream.max_viewers:
-            self._log.info("viewer.refused", stream_id=stream.stream_id, reason="VIEWER_LIMIT")
-            return Verdict(Action.DENY, "false", "The stream has as many viewers as its plan allows.")
         address, correlation = domain.plain_address(host), domain.correlation(url)
+        if reason := await self._no_seat(stream, session, correlation):
+            self._log.info("viewer.refused", stream_id=stream.stream_id, reason=reason)
+            return Verdict(Action.DENY, "false", NO_SEAT.get(reason, "The stream can not be watched here."))
         await self._begin(stream, trigger, session, address, connector, correlation)
         return ALLOW
+
+    def doubt(self, name: str) -> None:
+        """Something about a stream has changed: ask Commodore again at the next request."""
+        self._asked.pop(self._by_name.get(name, ""), None)
+
+    def turns_away(self, name: str) -> bool:
+        """Whether viewers of a stream were refused for its plan's sake lately."""
+        return self._clock.monotonic() - self._turned_away.get(name, -1e9) < TURNED_AWAY_SECONDS
+
+    async def _no_seat(self, stream: Viewable, session: str, correlation: str) -> str:
+        """Why there is no place for one more viewer of this tenant; empty when there is."""
+        try:
+            seat = await self._router.seat(stream.internal_name, session, correlation)
+        except Refusal as refused:
+            return refused.code
+        except Unavailable:
+            reason, by = self._judge_alone(stream), "node"
+        else:
+            here = self._here(stream.tenant_id) + seat.admitted
+            _remember(self._elsewhere, stream.tenant_id, max(0, seat.watching - here), MAX_TENANTS)
+            reason, by = "" if seat.admitted else seat.reason, "foghorn"
+        if reason:
+            metrics.REFUSED_VIEWERS.labels(reason, by).inc()
+        if reason == VIEWER_LIMIT:
+            _remember(self._turned_away, stream.internal_name, self._clock.monotonic(), MAX_STREAMS)
+        return reason
+
+    def _judge_alone(self, stream: Viewable) -> str:
+        """While Foghorn is away: those it last told of elsewhere, and those known here, within the plan."""
+        watching = self._here(stream.tenant_id) + self._elsewhere.get(stream.tenant_id, 0)
+        return VIEWER_LIMIT if 0 < stream.max_viewers <= watching else ""
+
+    def _here(self, tenant: str) -> int:
+        return sum(1 for session in self.sessions.values() if session.tenant_id == tenant)
 
     async def _begin(
         self, stream: Viewable, trigger: Trigger, session: str, address: str, connector: str, correlation: str
     ) -> None:
-        opened = Session(stream.internal_name, connector, self._hash(address), self._at(trigger), correlation)
+        opened = Session(
+            stream.internal_name,
+            connector,
+            self._hash(address),
+            self._at(trigger),
+            correlation,
+            stream.tenant_id,
+        )
         self.sessions[session] = opened
         body: dict[str, Any] = {
             "action": "connect",
-            "session_id": self._session_id(session, opened),
+            "session_id": self.session_name(session, opened),
             "connector": connector,
             "place": place_body(self._geo.place(address)),
             "viewer_hash": opened.address_hash,
@@ -153,9 +214,11 @@ class Viewing:
                 session,
                 str(opened.opened_at),
                 "connect",
+                noted=SessionNoted(session, opened, stream),
             )
         except Unavailable:
             del self.sessions[session]
+            self._router.viewer_closed(session)
             raise
         self._router.viewer_opened(stream.internal_name, session, correlation, connector)
 
@@ -204,7 +267,7 @@ class Viewing:
             return
         body: dict[str, Any] = {
             "action": "disconnect",
-            "session_id": self._session_id(session, opened),
+            "session_id": self.session_name(session, opened),
             "connector": opened.connector,
             "seconds": seconds,
             "up_bytes": up,
@@ -213,7 +276,14 @@ class Viewing:
             "viewer_hash": opened.address_hash,
         }
         await self._record(
-            topics.USER_CONNECTION.name, stream, at, body, session, str(opened.opened_at), "disconnect"
+            topics.USER_CONNECTION.name,
+            stream,
+            at,
+            body,
+            session,
+            str(opened.opened_at),
+            "disconnect",
+            noted=SessionNoted(session),
         )
         self.sessions.pop(session, None)
         self._router.viewer_closed(session)
@@ -240,7 +310,7 @@ class Viewing:
     ) -> Viewable:
         """What Commodore said `within` seconds; while it is away, what it said before."""
         known = self.known.get(playback_id or self._by_name.get(internal, ""))
-        if known is not None and self._age(known) < within:
+        if known is not None and self._age(known) < (RECHECK_SECONDS if known.suspended else within):
             return known
         try:
             return self._keep(await self._resolver.resolve(playback_id=playback_id, internal=internal))
@@ -261,6 +331,13 @@ class Viewing:
             return known
         return self._keep(await self._resolver.resolve(internal=internal))
 
+    def subject_of(self, internal: str) -> Subject | None:
+        """Whose a watched stream is, as long as Commodore's word on it holds."""
+        known = self.known.get(self._by_name.get(internal, ""))
+        if known is None or not self._proves(known):
+            return None
+        return Subject(known.tenant_id, known.stream_id, known.attribution)
+
     def _proves(self, stream: Viewable) -> bool:
         return stream.attribution_expires_at > micros(self._clock.now())
 
@@ -279,14 +356,19 @@ class Viewing:
         return stream
 
     async def _record(
-        self, kind: str, stream: Viewable, at: int, body: dict[str, Any], *identity: str
+        self,
+        kind: str,
+        stream: Viewable,
+        at: int,
+        body: dict[str, Any],
+        *identity: str,
+        noted: SessionNoted | None = None,
     ) -> None:
         subject = Subject(stream.tenant_id, stream.stream_id, stream.attribution)
-        await self._recorder.record(
-            Fact(kind, domain.event_id(kind, self._node, *identity), at, subject, body)
-        )
+        fact = Fact(kind, domain.event_id(kind, self._node, *identity), at, subject, body)
+        await self._recorder.record(fact, noted=noted)
 
-    def _session_id(self, session: str, opened: Session) -> str:
+    def session_name(self, session: str, opened: Session) -> str:
         """The session in history: MistServer may use an id again after it ended."""
         return domain.event_id(self._node, session, str(opened.opened_at)).hex()
 
@@ -295,3 +377,13 @@ class Viewing:
 
     def _at(self, trigger: Trigger) -> int:
         return trigger.unix_millis * 1000 or micros(self._clock.now())
+
+
+T = TypeVar("T")
+
+
+def _remember(memory: OrderedDict[str, T], key: str, value: T, most: int) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    while len(memory) > most:
+        memory.popitem(last=False)

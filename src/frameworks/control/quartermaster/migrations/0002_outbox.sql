@@ -1,0 +1,2 @@
+-- What Quartermaster tells others of, written in the transaction that causes it.
+SELECT frameworks.outbox_table('quartermaster');

@@ -1,0 +1,62 @@
+"""`--seeds N` tells how many stories, `--seed S` which one alone; the last line printed is the verdict."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from fault_world import World
+from fault_world import world as start_world
+
+SEEDS = pytest.StashKey[dict[int, bool]]()
+A_FEW = 3
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of this suite."""
+    parser.addoption("--seeds", type=int, default=A_FEW, help="how many seeded runs")
+    parser.addoption("--seed", type=int, default=None, help="one run alone")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Room for what came of each seed."""
+    config.stash[SEEDS] = {}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test a seed."""
+    if "seed" in metafunc.fixturenames:
+        alone: int | None = metafunc.config.getoption("--seed")
+        seeds = [alone] if alone is not None else range(1, metafunc.config.getoption("--seeds") + 1)
+        metafunc.parametrize("seed", seeds)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Note each seed's end, and name the command that repeats a failure."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    seed = getattr(item, "callspec", None) and item.callspec.params.get("seed")  # type: ignore[attr-defined]
+    if seed is not None and (report.when == "call" or report.failed):
+        item.config.stash[SEEDS][seed] = report.passed
+        if report.failed:
+            report.sections.append(("to repeat", f"make bench-faults ARGS='--seed {seed}'"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The verdict."""
+    ends = config.stash.get(SEEDS, {})
+    failed = sorted(seed for seed, passed in ends.items() if not passed)
+    if failed:
+        print(f"\n{len(failed)} of {len(ends)} runs lost or doubled something: seeds {failed}. DOES NOT HOLD")
+    elif ends:
+        print(f"\n{len(ends)} runs, every acknowledged event in history exactly once: HOLDS")
+
+
+@pytest.fixture(scope="session")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One platform for all stories."""
+    data = Path(tmp_path_factory.mktemp("faults")) / "data"
+    async with start_world(data) as made:
+        yield made
+    assert not os.path.exists(data / "helmsman" / "node-1" / "wal" / "quarantine")
