@@ -1,15 +1,17 @@
-"""Periscope, asked once per watched tenant for the state of its live streams."""
+"""Peers of Signalman: Periscope, asked once per watched tenant for the state of its streams; Commodore, for tokens."""
 
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from frameworks.contracts.pb import commodore_v1_pb2 as commodore
 from frameworks.contracts.pb import periscope_v1_pb2 as periscope
 from frameworks.contracts.pb.events_v1_pb2 import Event, StreamLifecycle, StreamMetrics
 from frameworks.contracts.topics import EVENT_TYPES, SCHEMA_VERSION
-from frameworks.data.signalman.domain import Change
+from frameworks.data.signalman.domain.changes import Change
 from frameworks.kit.clock import uuid7
 
 if TYPE_CHECKING:
+    from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceAsyncStub
     from frameworks.contracts.pb.periscope_v1_pb2_grpc import PeriscopeServiceAsyncStub
 
 _METRICS = (
@@ -17,6 +19,18 @@ _METRICS = (
     *("codec", "keyframe_ms", "buffer_ms", "jitter_ms", "health_score", "issues", "audio_codec"),
     *("audio_kbps", "audio_channels", "audio_rate", "quality_tier"),
 )
+
+
+class ApiTokens:
+    """API tokens, exchanged at Commodore for ones that say who it is and that peers accept."""
+
+    def __init__(self, stub: "CommodoreServiceAsyncStub") -> None:
+        self._stub = stub
+
+    async def exchange(self, api_token: str) -> str:
+        """A token of a few minutes; raises Unauthenticated."""
+        answer = await self._stub.ExchangeApiToken(commodore.ExchangeApiTokenRequest(api_token=api_token))
+        return answer.token
 
 
 class LiveStreams:

@@ -11,7 +11,6 @@ from frameworks.contracts.pb import events_v1_pb2 as events
 from frameworks.contracts.pb import signalman_v1_pb2 as pb
 from frameworks.contracts.topics import (
     EVENT_TYPES,
-    LOAD_BALANCING,
     NODE_LIFECYCLE,
     STREAM_BUFFER,
     STREAM_INGEST,
@@ -46,17 +45,21 @@ _log = log.get("bridge")
 async def frames(
     info: GraphQLResolveInfo, request: pb.SubscribeRequest
 ) -> AsyncGenerator[events.Event, None]:
-    """Events of the caller's tenant; when Signalman goes away it is asked again, a few times."""
+    """Events of the caller's tenant; when Signalman goes away it is asked again, a few times, to go on there."""
     here = context.of(info)
-    failures = 0
+    failures, position = 0, ""
     while True:
+        asked = pb.SubscribeRequest(position=position)
+        asked.MergeFrom(request)
         try:
-            with reading(here.peers.signalman.Subscribe(request, metadata=here.metadata)) as answer:
+            with reading(here.peers.signalman.Subscribe(asked, metadata=here.metadata)) as answer:
                 async for frame in answer:
                     failures = 0
-                    if frame.dropped:
-                        _log.warning("frames.dropped", count=frame.dropped, channel=frame.channel)
-                    yield events.Event.FromString(frame.event)
+                    if frame.mark == pb.MARK_SNAPSHOT_STARTED and position:
+                        _log.warning("frames.missed", reason=frame.reason)
+                    if frame.event:
+                        yield events.Event.FromString(frame.event)
+                    position = frame.position or position
             failures += 1
         except Unavailable:
             failures += 1
@@ -121,8 +124,7 @@ def system_health(_: Any, info: GraphQLResolveInfo) -> AsyncGenerator[Row, None]
 @subscription.source("liveFirehose")
 def firehose(_: Any, info: GraphQLResolveInfo) -> AsyncGenerator[Row, None]:
     may_see_nodes = context.of(info).caller.may("infrastructure:read")
-    hidden = set() if may_see_nodes else {NODE_LIFECYCLE.name, LOAD_BALANCING.name}
-    types = tuple(t for t in EVENT_TYPES.values() if t.name not in hidden)
+    types = tuple(t for t in EVENT_TYPES.values() if may_see_nodes or t.channel != NODE_LIFECYCLE.channel)
     return rows(info, types, None, live_rows.tenant_event)
 
 

@@ -23,7 +23,7 @@ class TooManySubscriptions(Limited):
     code = "signalman.too_many_subscriptions"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Change:
     """One event as it is pushed; `subject` is its stream, or its node."""
 
@@ -34,6 +34,8 @@ class Change:
     stream: bytes
     subject: bytes
     occurred_at: int
+    text: bytes = b""
+    """Its JSON, kept once the first socket wanted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ class Wish:
     """What a subscriber wants: empty filters want everything of its channels."""
 
     channels: frozenset[str]
-    stream: bytes
-    types: frozenset[str]
+    stream: bytes = b""
+    types: frozenset[str] = frozenset()
 
     def wants(self, change: Change) -> bool:
         """Whether this change is for the subscriber."""
@@ -51,6 +53,10 @@ class Wish:
             and (not self.stream or change.stream == self.stream)
             and (not self.types or change.type in self.types)
         )
+
+    def within(self, channels: frozenset[str]) -> "Wish":
+        """The same, of these channels only."""
+        return Wish(self.channels & channels, self.stream, self.types)
 
 
 def wish(channels: Iterable[str], stream: str, types: Iterable[str], *, hidden: frozenset[str]) -> Wish:

@@ -1,0 +1,1 @@
+"""What Signalman offers: gRPC for Bridge, sockets for everybody else."""

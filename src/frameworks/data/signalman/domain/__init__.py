@@ -1,0 +1,1 @@
+"""Rules of Signalman: changes and who wants them, positions in the log."""
