@@ -20,19 +20,24 @@ _TYPES = {
 _MESSAGE, _REPEATED = 11, 3
 
 
-def _field(field: Any) -> str:
+def _field(field: Any, maps: dict[str, Any]) -> str:
+    if entry := maps.get(field.type_name.rpartition(".")[2]):
+        key, value = (_TYPES[part.type] for part in entry.field)
+        return f"map<{key},{value}> {field.name}={field.number};"
     name = field.type_name.rpartition(".")[2] if field.type == _MESSAGE else _TYPES[field.type]
     return f"{'repeated ' if field.label == _REPEATED else ''}{name} {field.name}={field.number};"
 
 
 def _message(message: Any) -> Iterator[str]:
+    maps = {nested.name: nested for nested in message.nested_type if nested.options.map_entry}
     yield f"message {message.name}{{"
     for field in message.field:
         if not field.HasField("oneof_index"):
-            yield _field(field)
+            yield _field(field, maps)
     for number, oneof in enumerate(message.oneof_decl):
         yield f"oneof {oneof.name}{{"
-        yield from (_field(f) for f in message.field if f.HasField("oneof_index") and f.oneof_index == number)
+        members = (f for f in message.field if f.HasField("oneof_index") and f.oneof_index == number)
+        yield from (_field(field, maps) for field in members)
         yield "}"
     yield "}"
 

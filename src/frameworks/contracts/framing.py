@@ -3,6 +3,8 @@
 from frameworks.kit.errors import Refusal
 
 _TAG = 0x0A
+_CLUSTER_TAG, _REGION_TAG, _SOURCE_TAG = 0x42, 0x4A, 0x52
+"""Fields 8, 9 and 10 of an Event."""
 _LONGEST_VARINT = 5
 
 
@@ -14,13 +16,23 @@ class BrokenBatch(Refusal):
 
 def frame(event: bytes) -> bytes:
     """The serialised event as one entry of an EventBatch."""
-    size = bytearray((_TAG,))
-    number = len(event)
+    return _delimited(_TAG, event)
+
+
+def stamp(*, cluster: str = "", region: str = "", source: str = "") -> bytes:
+    """Bytes that, put behind a serialised event which leaves these fields out, say them."""
+    said = ((_CLUSTER_TAG, cluster), (_REGION_TAG, region), (_SOURCE_TAG, source))
+    return b"".join(_delimited(tag, text.encode()) for tag, text in said if text)
+
+
+def _delimited(tag: int, content: bytes) -> bytes:
+    head = bytearray((tag,))
+    number = len(content)
     while number > 0x7F:
-        size.append(number & 0x7F | 0x80)
+        head.append(number & 0x7F | 0x80)
         number >>= 7
-    size.append(number)
-    return bytes(size) + event
+    head.append(number)
+    return bytes(head) + content
 
 
 def split(batch: bytes) -> list[bytes]:

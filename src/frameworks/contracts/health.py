@@ -60,6 +60,18 @@ ISSUES: dict[str, Issue] = {
             30,
         ),
         Issue(
+            "bitrate_over_plan",
+            "The encoder sends more than the plan allows",
+            "It will be cut off if it goes on. Lower its bitrate, or choose a larger plan.",
+            20,
+        ),
+        Issue(
+            "viewers_over_plan",
+            "Viewers are turned away",
+            "As many people watch your streams as the plan allows. Choose a larger plan to let more in.",
+            0,
+        ),
+        Issue(
             "no_audio",
             "There is no sound track",
             "Add an audio source, or ignore this if that is intended.",

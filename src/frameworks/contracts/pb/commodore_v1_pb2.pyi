@@ -1438,23 +1438,58 @@ class ReleaseClaimRequest(_message.Message):
     STREAM_ID_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     CONNECTION_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MEASURED_KBPS_FIELD_NUMBER: _builtins.int
+    ALLOWED_KBPS_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    KEY_FINGERPRINT_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     epoch: _builtins.int
     connection_id: _builtins.str
+    reason: _builtins.str
+    """BITRATE_LIMIT: the node ended it, and the owner is told; else empty"""
+    measured_kbps: _builtins.int
+    allowed_kbps: _builtins.int
+    protocol: _builtins.str
+    key_fingerprint: _builtins.str
     def __init__(
         self,
         *,
         stream_id: _builtins.str = ...,
         epoch: _builtins.int = ...,
         connection_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        measured_kbps: _builtins.int = ...,
+        allowed_kbps: _builtins.int = ...,
+        protocol: _builtins.str = ...,
+        key_fingerprint: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_id", b"connection_id", "epoch", b"epoch", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_kbps", b"allowed_kbps", "connection_id", b"connection_id", "epoch", b"epoch", "key_fingerprint", b"key_fingerprint", "measured_kbps", b"measured_kbps", "protocol", b"protocol", "reason", b"reason", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReleaseClaimRequest: _TypeAlias = ReleaseClaimRequest  # noqa: Y015
+
+@_typing.final
+class StandingChangedRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandingChangedRequest: _TypeAlias = StandingChangedRequest  # noqa: Y015
 
 @_typing.final
 class ResolvePlaybackRequest(_message.Message):

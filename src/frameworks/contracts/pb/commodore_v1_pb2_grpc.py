@@ -209,6 +209,11 @@ class CommodoreServiceStub:
                 request_serializer=commodore__v1__pb2.ResolveIngestRequest.SerializeToString,
                 response_deserializer=commodore__v1__pb2.IngestTarget.FromString,
                 _registered_method=True)
+        self.StandingChanged = channel.unary_unary(
+                '/frameworks.commodore.v1.CommodoreService/StandingChanged',
+                request_serializer=commodore__v1__pb2.StandingChangedRequest.SerializeToString,
+                response_deserializer=commodore__v1__pb2.Done.FromString,
+                _registered_method=True)
         self.EnsureUser = channel.unary_unary(
                 '/frameworks.commodore.v1.CommodoreService/EnsureUser',
                 request_serializer=commodore__v1__pb2.EnsureUserRequest.SerializeToString,
@@ -440,6 +445,13 @@ class CommodoreServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StandingChanged(self, request, context):
+        """For Purser: what a tenant may do has changed; what it may no longer do ends now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def EnsureUser(self, request, context):
         """For the command line: idempotent, so that a demo or a first start can be repeated.
         """
@@ -630,6 +642,11 @@ def add_CommodoreServiceServicer_to_server(servicer, server):
                     servicer.ResolveIngest,
                     request_deserializer=commodore__v1__pb2.ResolveIngestRequest.FromString,
                     response_serializer=commodore__v1__pb2.IngestTarget.SerializeToString,
+            ),
+            'StandingChanged': grpc.unary_unary_rpc_method_handler(
+                    servicer.StandingChanged,
+                    request_deserializer=commodore__v1__pb2.StandingChangedRequest.FromString,
+                    response_serializer=commodore__v1__pb2.Done.SerializeToString,
             ),
             'EnsureUser': grpc.unary_unary_rpc_method_handler(
                     servicer.EnsureUser,
@@ -1587,6 +1604,33 @@ class CommodoreService:
             '/frameworks.commodore.v1.CommodoreService/ResolveIngest',
             commodore__v1__pb2.ResolveIngestRequest.SerializeToString,
             commodore__v1__pb2.IngestTarget.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StandingChanged(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.commodore.v1.CommodoreService/StandingChanged',
+            commodore__v1__pb2.StandingChangedRequest.SerializeToString,
+            commodore__v1__pb2.Done.FromString,
             options,
             channel_credentials,
             insecure,

@@ -72,6 +72,8 @@ class CommodoreServiceStub:
     ReleaseClaim: _grpc.UnaryUnaryMultiCallable[_commodore_v1_pb2.ReleaseClaimRequest, _commodore_v1_pb2.Done]
     ResolvePlayback: _grpc.UnaryUnaryMultiCallable[_commodore_v1_pb2.ResolvePlaybackRequest, _commodore_v1_pb2.Playback]
     ResolveIngest: _grpc.UnaryUnaryMultiCallable[_commodore_v1_pb2.ResolveIngestRequest, _commodore_v1_pb2.IngestTarget]
+    StandingChanged: _grpc.UnaryUnaryMultiCallable[_commodore_v1_pb2.StandingChangedRequest, _commodore_v1_pb2.Done]
+    """For Purser: what a tenant may do has changed; what it may no longer do ends now."""
     EnsureUser: _grpc.UnaryUnaryMultiCallable[_commodore_v1_pb2.EnsureUserRequest, _commodore_v1_pb2.User]
     """For the command line: idempotent, so that a demo or a first start can be repeated."""
     EnsureStream: _grpc.UnaryUnaryMultiCallable[_commodore_v1_pb2.EnsureStreamRequest, _commodore_v1_pb2.Stream]
@@ -120,6 +122,8 @@ class CommodoreServiceAsyncStub(CommodoreServiceStub):
     ReleaseClaim: _aio.UnaryUnaryMultiCallable[_commodore_v1_pb2.ReleaseClaimRequest, _commodore_v1_pb2.Done]  # type: ignore[assignment]
     ResolvePlayback: _aio.UnaryUnaryMultiCallable[_commodore_v1_pb2.ResolvePlaybackRequest, _commodore_v1_pb2.Playback]  # type: ignore[assignment]
     ResolveIngest: _aio.UnaryUnaryMultiCallable[_commodore_v1_pb2.ResolveIngestRequest, _commodore_v1_pb2.IngestTarget]  # type: ignore[assignment]
+    StandingChanged: _aio.UnaryUnaryMultiCallable[_commodore_v1_pb2.StandingChangedRequest, _commodore_v1_pb2.Done]  # type: ignore[assignment]
+    """For Purser: what a tenant may do has changed; what it may no longer do ends now."""
     EnsureUser: _aio.UnaryUnaryMultiCallable[_commodore_v1_pb2.EnsureUserRequest, _commodore_v1_pb2.User]  # type: ignore[assignment]
     """For the command line: idempotent, so that a demo or a first start can be repeated."""
     EnsureStream: _aio.UnaryUnaryMultiCallable[_commodore_v1_pb2.EnsureStreamRequest, _commodore_v1_pb2.Stream]  # type: ignore[assignment]
@@ -375,6 +379,14 @@ class CommodoreServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _commodore_v1_pb2.ResolveIngestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_commodore_v1_pb2.IngestTarget, _abc.Awaitable[_commodore_v1_pb2.IngestTarget]]: ...
+
+    @_abc_1.abstractmethod
+    def StandingChanged(
+        self,
+        request: _commodore_v1_pb2.StandingChangedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_commodore_v1_pb2.Done, _abc.Awaitable[_commodore_v1_pb2.Done]]:
+        """For Purser: what a tenant may do has changed; what it may no longer do ends now."""
 
     @_abc_1.abstractmethod
     def EnsureUser(

@@ -46,6 +46,15 @@ class Event(_message.Message):
     LOAD_BALANCING_FIELD_NUMBER: _builtins.int
     TRACK_LIST_FIELD_NUMBER: _builtins.int
     STREAM_BUFFER_FIELD_NUMBER: _builtins.int
+    PUSH_LIFECYCLE_FIELD_NUMBER: _builtins.int
+    RECORDING_LIFECYCLE_FIELD_NUMBER: _builtins.int
+    STREAM_METRICS_DETAILED_FIELD_NUMBER: _builtins.int
+    CLIENT_SAMPLE_FIELD_NUMBER: _builtins.int
+    PLAYER_BOOT_FIELD_NUMBER: _builtins.int
+    PLAYER_SESSION_FIELD_NUMBER: _builtins.int
+    STORAGE_SAMPLE_FIELD_NUMBER: _builtins.int
+    SERVICE_EVENT_FIELD_NUMBER: _builtins.int
+    API_REQUESTS_FIELD_NUMBER: _builtins.int
     event_id: _builtins.bytes
     """UUID; deterministic where the edge may send again"""
     type: _builtins.str
@@ -84,6 +93,24 @@ class Event(_message.Message):
     def track_list(self) -> Global___TrackList: ...
     @_builtins.property
     def stream_buffer(self) -> Global___StreamBuffer: ...
+    @_builtins.property
+    def push_lifecycle(self) -> Global___PushLifecycle: ...
+    @_builtins.property
+    def recording_lifecycle(self) -> Global___RecordingLifecycle: ...
+    @_builtins.property
+    def stream_metrics_detailed(self) -> Global___StreamMetricsDetailed: ...
+    @_builtins.property
+    def client_sample(self) -> Global___ClientSample: ...
+    @_builtins.property
+    def player_boot(self) -> Global___PlayerBoot: ...
+    @_builtins.property
+    def player_session(self) -> Global___PlayerSession: ...
+    @_builtins.property
+    def storage_sample(self) -> Global___StorageSample: ...
+    @_builtins.property
+    def service_event(self) -> Global___ServiceEvent: ...
+    @_builtins.property
+    def api_requests(self) -> Global___ApiRequests: ...
     def __init__(
         self,
         *,
@@ -108,12 +135,21 @@ class Event(_message.Message):
         load_balancing: Global___LoadBalancing | None = ...,
         track_list: Global___TrackList | None = ...,
         stream_buffer: Global___StreamBuffer | None = ...,
+        push_lifecycle: Global___PushLifecycle | None = ...,
+        recording_lifecycle: Global___RecordingLifecycle | None = ...,
+        stream_metrics_detailed: Global___StreamMetricsDetailed | None = ...,
+        client_sample: Global___ClientSample | None = ...,
+        player_boot: Global___PlayerBoot | None = ...,
+        player_session: Global___PlayerSession | None = ...,
+        storage_sample: Global___StorageSample | None = ...,
+        service_event: Global___ServiceEvent | None = ...,
+        api_requests: Global___ApiRequests | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "load_balancing", b"load_balancing", "node_lifecycle", b"node_lifecycle", "stream_buffer", b"stream_buffer", "stream_ingest", b"stream_ingest", "stream_lifecycle", b"stream_lifecycle", "stream_metrics", b"stream_metrics", "stream_view", b"stream_view", "track_list", b"track_list", "user_connection", b"user_connection"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_requests", b"api_requests", "client_sample", b"client_sample", "data", b"data", "load_balancing", b"load_balancing", "node_lifecycle", b"node_lifecycle", "player_boot", b"player_boot", "player_session", b"player_session", "push_lifecycle", b"push_lifecycle", "recording_lifecycle", b"recording_lifecycle", "service_event", b"service_event", "storage_sample", b"storage_sample", "stream_buffer", b"stream_buffer", "stream_ingest", b"stream_ingest", "stream_lifecycle", b"stream_lifecycle", "stream_metrics", b"stream_metrics", "stream_metrics_detailed", b"stream_metrics_detailed", "stream_view", b"stream_view", "track_list", b"track_list", "user_connection", b"user_connection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_epoch", b"claim_epoch", "cluster_id", b"cluster_id", "data", b"data", "event_id", b"event_id", "load_balancing", b"load_balancing", "node_id", b"node_id", "node_lifecycle", b"node_lifecycle", "occurred_at", b"occurred_at", "region", b"region", "schema_version", b"schema_version", "source", b"source", "stream_buffer", b"stream_buffer", "stream_id", b"stream_id", "stream_ingest", b"stream_ingest", "stream_lifecycle", b"stream_lifecycle", "stream_metrics", b"stream_metrics", "stream_view", b"stream_view", "tenant_id", b"tenant_id", "trace_id", b"trace_id", "track_list", b"track_list", "type", b"type", "user_connection", b"user_connection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_requests", b"api_requests", "claim_epoch", b"claim_epoch", "client_sample", b"client_sample", "cluster_id", b"cluster_id", "data", b"data", "event_id", b"event_id", "load_balancing", b"load_balancing", "node_id", b"node_id", "node_lifecycle", b"node_lifecycle", "occurred_at", b"occurred_at", "player_boot", b"player_boot", "player_session", b"player_session", "push_lifecycle", b"push_lifecycle", "recording_lifecycle", b"recording_lifecycle", "region", b"region", "schema_version", b"schema_version", "service_event", b"service_event", "source", b"source", "storage_sample", b"storage_sample", "stream_buffer", b"stream_buffer", "stream_id", b"stream_id", "stream_ingest", b"stream_ingest", "stream_lifecycle", b"stream_lifecycle", "stream_metrics", b"stream_metrics", "stream_metrics_detailed", b"stream_metrics_detailed", "stream_view", b"stream_view", "tenant_id", b"tenant_id", "trace_id", b"trace_id", "track_list", b"track_list", "type", b"type", "user_connection", b"user_connection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["stream_ingest", "stream_view", "stream_lifecycle", "user_connection", "stream_metrics", "node_lifecycle", "load_balancing", "track_list", "stream_buffer"]  # noqa: Y015
+    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["stream_ingest", "stream_view", "stream_lifecycle", "user_connection", "stream_metrics", "node_lifecycle", "load_balancing", "track_list", "stream_buffer", "push_lifecycle", "recording_lifecycle", "stream_metrics_detailed", "client_sample", "player_boot", "player_session", "storage_sample", "service_event", "api_requests"]  # noqa: Y015
     _WhichOneofArgType_data: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_data) -> _WhichOneofReturnType_data | None: ...
 
@@ -140,6 +176,28 @@ class EventBatch(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EventBatch: _TypeAlias = EventBatch  # noqa: Y015
+
+@_typing.final
+class EventFrames(_message.Message):
+    """The same bytes as an EventBatch whose events stay unread: for cutting and joining."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventFrames: _TypeAlias = EventFrames  # noqa: Y015
 
 @_typing.final
 class StreamIngest(_message.Message):
@@ -673,6 +731,607 @@ class StreamBuffer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamBuffer: _TypeAlias = StreamBuffer  # noqa: Y015
+
+@_typing.final
+class PushLifecycle(_message.Message):
+    """A node sends the stream on to another place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    PUSH_ID_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """starting, started, ended, failed"""
+    push_id: _builtins.str
+    """the node's number of the push"""
+    target: _builtins.str
+    """where to, without credentials"""
+    protocol: _builtins.str
+    """RTMP, SRT, ..."""
+    reason: _builtins.str
+    detail: _builtins.str
+    duration_ms: _builtins.int
+    bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        push_id: _builtins.str = ...,
+        target: _builtins.str = ...,
+        protocol: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        duration_ms: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "detail", b"detail", "duration_ms", b"duration_ms", "protocol", b"protocol", "push_id", b"push_id", "reason", b"reason", "state", b"state", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PushLifecycle: _TypeAlias = PushLifecycle  # noqa: Y015
+
+@_typing.final
+class RecordingLifecycle(_message.Message):
+    """A recording, clip or file on its way from request to deletion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    MEDIA_MS_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """requested, started, progress, ready, failed, deleted"""
+    artifact: _builtins.str
+    """the artifact's opaque hash"""
+    kind: _builtins.str
+    """recording, clip, vod"""
+    format: _builtins.str
+    """container"""
+    bytes: _builtins.int
+    media_ms: _builtins.int
+    started_at: _builtins.int
+    """of the media, 0 when unknown"""
+    ended_at: _builtins.int
+    segments: _builtins.int
+    percent: _builtins.int
+    reason: _builtins.str
+    detail: _builtins.str
+    file: _builtins.str
+    """path on the node, without its root"""
+    expires_at: _builtins.int
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        artifact: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        format: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        media_ms: _builtins.int = ...,
+        started_at: _builtins.int = ...,
+        ended_at: _builtins.int = ...,
+        segments: _builtins.int = ...,
+        percent: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        file: _builtins.str = ...,
+        expires_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "bytes", b"bytes", "detail", b"detail", "ended_at", b"ended_at", "expires_at", b"expires_at", "file", b"file", "format", b"format", "kind", b"kind", "media_ms", b"media_ms", "percent", b"percent", "reason", b"reason", "segments", b"segments", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordingLifecycle: _TypeAlias = RecordingLifecycle  # noqa: Y015
+
+@_typing.final
+class StreamMetricsDetailed(_message.Message):
+    """Every track and every output of a stream on one node, once a minute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACKS_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackMetrics]: ...
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutputMetrics]: ...
+    def __init__(
+        self,
+        *,
+        tracks: _abc.Iterable[Global___TrackMetrics] | None = ...,
+        outputs: _abc.Iterable[Global___OutputMetrics] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outputs", b"outputs", "tracks", b"tracks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamMetricsDetailed: _TypeAlias = StreamMetricsDetailed  # noqa: Y015
+
+@_typing.final
+class TrackMetrics(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    CODEC_FIELD_NUMBER: _builtins.int
+    BITRATE_KBPS_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    FPS_MILLI_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    SAMPLE_RATE_FIELD_NUMBER: _builtins.int
+    BUFFER_MS_FIELD_NUMBER: _builtins.int
+    JITTER_MS_FIELD_NUMBER: _builtins.int
+    B_FRAMES_FIELD_NUMBER: _builtins.int
+    FRAME_MIN_US_FIELD_NUMBER: _builtins.int
+    FRAME_MAX_US_FIELD_NUMBER: _builtins.int
+    KEYFRAME_MIN_MS_FIELD_NUMBER: _builtins.int
+    KEYFRAME_MAX_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    type: _builtins.str
+    """video, audio, meta"""
+    codec: _builtins.str
+    bitrate_kbps: _builtins.int
+    width: _builtins.int
+    height: _builtins.int
+    fps_milli: _builtins.int
+    channels: _builtins.int
+    sample_rate: _builtins.int
+    buffer_ms: _builtins.int
+    jitter_ms: _builtins.int
+    b_frames: _builtins.bool
+    frame_min_us: _builtins.int
+    """shortest and longest distance of two frames"""
+    frame_max_us: _builtins.int
+    keyframe_min_ms: _builtins.int
+    keyframe_max_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: _builtins.str = ...,
+        codec: _builtins.str = ...,
+        bitrate_kbps: _builtins.int = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+        fps_milli: _builtins.int = ...,
+        channels: _builtins.int = ...,
+        sample_rate: _builtins.int = ...,
+        buffer_ms: _builtins.int = ...,
+        jitter_ms: _builtins.int = ...,
+        b_frames: _builtins.bool = ...,
+        frame_min_us: _builtins.int = ...,
+        frame_max_us: _builtins.int = ...,
+        keyframe_min_ms: _builtins.int = ...,
+        keyframe_max_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["b_frames", b"b_frames", "bitrate_kbps", b"bitrate_kbps", "buffer_ms", b"buffer_ms", "channels", b"channels", "codec", b"codec", "fps_milli", b"fps_milli", "frame_max_us", b"frame_max_us", "frame_min_us", b"frame_min_us", "height", b"height", "jitter_ms", b"jitter_ms", "keyframe_max_ms", b"keyframe_max_ms", "keyframe_min_ms", b"keyframe_min_ms", "name", b"name", "sample_rate", b"sample_rate", "type", b"type", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrackMetrics: _TypeAlias = TrackMetrics  # noqa: Y015
+
+@_typing.final
+class OutputMetrics(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTOR_FIELD_NUMBER: _builtins.int
+    VIEWERS_FIELD_NUMBER: _builtins.int
+    UP_BPS_FIELD_NUMBER: _builtins.int
+    connector: _builtins.str
+    viewers: _builtins.int
+    up_bps: _builtins.int
+    def __init__(
+        self,
+        *,
+        connector: _builtins.str = ...,
+        viewers: _builtins.int = ...,
+        up_bps: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector", b"connector", "up_bps", b"up_bps", "viewers", b"viewers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutputMetrics: _TypeAlias = OutputMetrics  # noqa: Y015
+
+@_typing.final
+class ClientSample(_message.Message):
+    """What the node saw of one viewer's connection since the sample before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    CONNECTOR_FIELD_NUMBER: _builtins.int
+    UP_BPS_FIELD_NUMBER: _builtins.int
+    DOWN_BPS_FIELD_NUMBER: _builtins.int
+    UP_BYTES_FIELD_NUMBER: _builtins.int
+    PACKETS_SENT_FIELD_NUMBER: _builtins.int
+    PACKETS_LOST_FIELD_NUMBER: _builtins.int
+    PACKETS_RETRANSMITTED_FIELD_NUMBER: _builtins.int
+    POSITION_MS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    connector: _builtins.str
+    up_bps: _builtins.int
+    down_bps: _builtins.int
+    up_bytes: _builtins.int
+    packets_sent: _builtins.int
+    packets_lost: _builtins.int
+    packets_retransmitted: _builtins.int
+    position_ms: _builtins.int
+    """of the media"""
+    seconds: _builtins.int
+    """since the session opened"""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        connector: _builtins.str = ...,
+        up_bps: _builtins.int = ...,
+        down_bps: _builtins.int = ...,
+        up_bytes: _builtins.int = ...,
+        packets_sent: _builtins.int = ...,
+        packets_lost: _builtins.int = ...,
+        packets_retransmitted: _builtins.int = ...,
+        position_ms: _builtins.int = ...,
+        seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector", b"connector", "down_bps", b"down_bps", "packets_lost", b"packets_lost", "packets_retransmitted", b"packets_retransmitted", "packets_sent", b"packets_sent", "position_ms", b"position_ms", "seconds", b"seconds", "session_id", b"session_id", "up_bps", b"up_bps", "up_bytes", b"up_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClientSample: _TypeAlias = ClientSample  # noqa: Y015
+
+@_typing.final
+class PlayerBoot(_message.Message):
+    """How one player came from a click to its first frame; unknown parts are 0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    FIRST_FRAME_MS_FIELD_NUMBER: _builtins.int
+    RESOLVE_MS_FIELD_NUMBER: _builtins.int
+    HYDRATE_MS_FIELD_NUMBER: _builtins.int
+    SELECT_MS_FIELD_NUMBER: _builtins.int
+    CONNECT_MS_FIELD_NUMBER: _builtins.int
+    PREBUFFER_MS_FIELD_NUMBER: _builtins.int
+    CACHE_HIT_FIELD_NUMBER: _builtins.int
+    PLAYER_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """the player's own random id"""
+    outcome: _builtins.str
+    """playing, failed, left"""
+    first_frame_ms: _builtins.int
+    """from the viewer's wish to the first frame drawn; 0 when there was none"""
+    resolve_ms: _builtins.int
+    """asking the gateway"""
+    hydrate_ms: _builtins.int
+    """asking the node"""
+    select_ms: _builtins.int
+    """choosing player and source"""
+    connect_ms: _builtins.int
+    prebuffer_ms: _builtins.int
+    cache_hit: _builtins.bool
+    player: _builtins.str
+    protocol: _builtins.str
+    error: _builtins.str
+    """a code"""
+    artifact: _builtins.str
+    """empty for a live stream"""
+    report: _builtins.str
+    """beacon, cmcd"""
+    @_builtins.property
+    def place(self) -> Global___Place: ...
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        first_frame_ms: _builtins.int = ...,
+        resolve_ms: _builtins.int = ...,
+        hydrate_ms: _builtins.int = ...,
+        select_ms: _builtins.int = ...,
+        connect_ms: _builtins.int = ...,
+        prebuffer_ms: _builtins.int = ...,
+        cache_hit: _builtins.bool = ...,
+        player: _builtins.str = ...,
+        protocol: _builtins.str = ...,
+        error: _builtins.str = ...,
+        place: Global___Place | None = ...,
+        artifact: _builtins.str = ...,
+        report: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "cache_hit", b"cache_hit", "connect_ms", b"connect_ms", "error", b"error", "first_frame_ms", b"first_frame_ms", "hydrate_ms", b"hydrate_ms", "outcome", b"outcome", "place", b"place", "player", b"player", "prebuffer_ms", b"prebuffer_ms", "protocol", b"protocol", "report", b"report", "resolve_ms", b"resolve_ms", "select_ms", b"select_ms", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlayerBoot: _TypeAlias = PlayerBoot  # noqa: Y015
+
+@_typing.final
+class PlayerSession(_message.Message):
+    """What one player lived through since its report before; sums only."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    PLAYED_MS_FIELD_NUMBER: _builtins.int
+    STALLED_MS_FIELD_NUMBER: _builtins.int
+    STALLS_FIELD_NUMBER: _builtins.int
+    FRAMES_DECODED_FIELD_NUMBER: _builtins.int
+    FRAMES_DROPPED_FIELD_NUMBER: _builtins.int
+    BITRATE_MS_FIELD_NUMBER: _builtins.int
+    SWITCHES_FIELD_NUMBER: _builtins.int
+    LATENCY_MS_SUM_FIELD_NUMBER: _builtins.int
+    LATENCY_SAMPLES_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    LEFT_BEFORE_START_FIELD_NUMBER: _builtins.int
+    PLAYER_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    ARTIFACT_KIND_FIELD_NUMBER: _builtins.int
+    DURATION_S_FIELD_NUMBER: _builtins.int
+    WATCHED_FIELD_NUMBER: _builtins.int
+    REACHED_S_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    sequence: _builtins.int
+    """of this session's reports"""
+    final: _builtins.bool
+    played_ms: _builtins.int
+    stalled_ms: _builtins.int
+    """waiting for data after the first frame"""
+    stalls: _builtins.int
+    frames_decoded: _builtins.int
+    frames_dropped: _builtins.int
+    bitrate_ms: _builtins.int
+    """bitrate in kbit/s times the ms played at it"""
+    switches: _builtins.int
+    latency_ms_sum: _builtins.int
+    """of the samples of live latency"""
+    latency_samples: _builtins.int
+    failed: _builtins.bool
+    """playback ended by an error"""
+    left_before_start: _builtins.bool
+    player: _builtins.str
+    protocol: _builtins.str
+    error: _builtins.str
+    artifact: _builtins.str
+    artifact_kind: _builtins.str
+    """recording, clip, vod"""
+    duration_s: _builtins.int
+    """of the artifact"""
+    reached_s: _builtins.int
+    """the furthest second of the artifact reached"""
+    report: _builtins.str
+    """beacon, cmcd"""
+    @_builtins.property
+    def place(self) -> Global___Place: ...
+    @_builtins.property
+    def watched(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """seconds watched in each tenth second bucket of the artifact, from its start"""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        final: _builtins.bool = ...,
+        played_ms: _builtins.int = ...,
+        stalled_ms: _builtins.int = ...,
+        stalls: _builtins.int = ...,
+        frames_decoded: _builtins.int = ...,
+        frames_dropped: _builtins.int = ...,
+        bitrate_ms: _builtins.int = ...,
+        switches: _builtins.int = ...,
+        latency_ms_sum: _builtins.int = ...,
+        latency_samples: _builtins.int = ...,
+        failed: _builtins.bool = ...,
+        left_before_start: _builtins.bool = ...,
+        player: _builtins.str = ...,
+        protocol: _builtins.str = ...,
+        error: _builtins.str = ...,
+        place: Global___Place | None = ...,
+        artifact: _builtins.str = ...,
+        artifact_kind: _builtins.str = ...,
+        duration_s: _builtins.int = ...,
+        watched: _abc.Iterable[_builtins.int] | None = ...,
+        reached_s: _builtins.int = ...,
+        report: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "artifact_kind", b"artifact_kind", "bitrate_ms", b"bitrate_ms", "duration_s", b"duration_s", "error", b"error", "failed", b"failed", "final", b"final", "frames_decoded", b"frames_decoded", "frames_dropped", b"frames_dropped", "latency_ms_sum", b"latency_ms_sum", "latency_samples", b"latency_samples", "left_before_start", b"left_before_start", "place", b"place", "played_ms", b"played_ms", "player", b"player", "protocol", b"protocol", "reached_s", b"reached_s", "report", b"report", "sequence", b"sequence", "session_id", b"session_id", "stalled_ms", b"stalled_ms", "stalls", b"stalls", "switches", b"switches", "watched", b"watched"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlayerSession: _TypeAlias = PlayerSession  # noqa: Y015
+
+@_typing.final
+class StorageSample(_message.Message):
+    """What a node's disk holds of one stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    RECORDING_BYTES_FIELD_NUMBER: _builtins.int
+    CLIP_BYTES_FIELD_NUMBER: _builtins.int
+    VOD_BYTES_FIELD_NUMBER: _builtins.int
+    scope: _builtins.str
+    """hot, cold"""
+    bytes: _builtins.int
+    files: _builtins.int
+    recording_bytes: _builtins.int
+    clip_bytes: _builtins.int
+    vod_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        scope: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        files: _builtins.int = ...,
+        recording_bytes: _builtins.int = ...,
+        clip_bytes: _builtins.int = ...,
+        vod_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "clip_bytes", b"clip_bytes", "files", b"files", "recording_bytes", b"recording_bytes", "scope", b"scope", "vod_bytes", b"vod_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StorageSample: _TypeAlias = StorageSample  # noqa: Y015
+
+@_typing.final
+class ServiceEvent(_message.Message):
+    """Something a person or a service did: the audit trail, on a topic of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ACTION_FIELD_NUMBER: _builtins.int
+    ACTOR_KIND_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    RESOURCE_KIND_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    action: _builtins.str
+    """stream.created, token.revoked, ..."""
+    actor_kind: _builtins.str
+    """user, api_token, service, node"""
+    actor: _builtins.str
+    """its id"""
+    resource_kind: _builtins.str
+    """stream, key, token, user, tenant, node"""
+    resource: _builtins.str
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        action: _builtins.str = ...,
+        actor_kind: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        resource_kind: _builtins.str = ...,
+        resource: _builtins.str = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "actor_kind", b"actor_kind", "attributes", b"attributes", "resource", b"resource", "resource_kind", b"resource_kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceEvent: _TypeAlias = ServiceEvent  # noqa: Y015
+
+@_typing.final
+class ApiRequests(_message.Message):
+    """What the API was asked in one minute, by one kind of caller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTH_KIND_FIELD_NUMBER: _builtins.int
+    OPERATION_KIND_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    DURATION_US_FIELD_NUMBER: _builtins.int
+    COMPLEXITY_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
+    auth_kind: _builtins.str
+    """user, api_token"""
+    operation_kind: _builtins.str
+    """query, mutation, subscription"""
+    operation: _builtins.str
+    """its name"""
+    requests: _builtins.int
+    errors: _builtins.int
+    duration_us: _builtins.int
+    complexity: _builtins.int
+    @_builtins.property
+    def callers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """hashes of the users or tokens that asked, at most 100"""
+
+    def __init__(
+        self,
+        *,
+        auth_kind: _builtins.str = ...,
+        operation_kind: _builtins.str = ...,
+        operation: _builtins.str = ...,
+        requests: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        duration_us: _builtins.int = ...,
+        complexity: _builtins.int = ...,
+        callers: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_kind", b"auth_kind", "callers", b"callers", "complexity", b"complexity", "duration_us", b"duration_us", "errors", b"errors", "operation", b"operation", "operation_kind", b"operation_kind", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApiRequests: _TypeAlias = ApiRequests  # noqa: Y015
 
 @_typing.final
 class Place(_message.Message):

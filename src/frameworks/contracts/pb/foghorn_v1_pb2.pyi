@@ -25,24 +25,28 @@ class NodeReport(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     VIEWER_OPENED_FIELD_NUMBER: _builtins.int
     VIEWER_CLOSED_FIELD_NUMBER: _builtins.int
+    COMMAND_DONE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def state(self) -> Global___NodeState: ...
     @_builtins.property
     def viewer_opened(self) -> Global___ViewerOpened: ...
     @_builtins.property
     def viewer_closed(self) -> Global___ViewerClosed: ...
+    @_builtins.property
+    def command_done(self) -> Global___CommandDone: ...
     def __init__(
         self,
         *,
         state: Global___NodeState | None = ...,
         viewer_opened: Global___ViewerOpened | None = ...,
         viewer_closed: Global___ViewerClosed | None = ...,
+        command_done: Global___CommandDone | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report", "state", b"state", "viewer_closed", b"viewer_closed", "viewer_opened", b"viewer_opened"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command_done", b"command_done", "report", b"report", "state", b"state", "viewer_closed", b"viewer_closed", "viewer_opened", b"viewer_opened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report", "state", b"state", "viewer_closed", b"viewer_closed", "viewer_opened", b"viewer_opened"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_done", b"command_done", "report", b"report", "state", b"state", "viewer_closed", b"viewer_closed", "viewer_opened", b"viewer_opened"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_report: _TypeAlias = _typing.Literal["state", "viewer_opened", "viewer_closed"]  # noqa: Y015
+    _WhichOneofReturnType_report: _TypeAlias = _typing.Literal["state", "viewer_opened", "viewer_closed", "command_done"]  # noqa: Y015
     _WhichOneofArgType_report: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_report) -> _WhichOneofReturnType_report | None: ...
 
@@ -91,6 +95,7 @@ class NodeState(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.str
     base_url: _builtins.str
     rtmp_url: _builtins.str
@@ -107,6 +112,8 @@ class NodeState(_message.Message):
     region: _builtins.str
     observed_at: _builtins.int
     version: _builtins.str
+    standing: _builtins.str
+    """up; degraded, down: the node's own process does not answer its agent"""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -139,10 +146,11 @@ class NodeState(_message.Message):
         region: _builtins.str = ...,
         observed_at: _builtins.int = ...,
         version: _builtins.str = ...,
+        standing: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_limit", b"bandwidth_limit", "base_url", b"base_url", "boot_id", b"boot_id", "capabilities", b"capabilities", "cpu_permille", b"cpu_permille", "down_bytes_per_second", b"down_bytes_per_second", "draining", b"draining", "latitude", b"latitude", "longitude", b"longitude", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "observed_at", b"observed_at", "outputs", b"outputs", "region", b"region", "rtmp_url", b"rtmp_url", "streams", b"streams", "tags", b"tags", "up_bytes_per_second", b"up_bytes_per_second", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_limit", b"bandwidth_limit", "base_url", b"base_url", "boot_id", b"boot_id", "capabilities", b"capabilities", "cpu_permille", b"cpu_permille", "down_bytes_per_second", b"down_bytes_per_second", "draining", b"draining", "latitude", b"latitude", "longitude", b"longitude", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "observed_at", b"observed_at", "outputs", b"outputs", "region", b"region", "rtmp_url", b"rtmp_url", "standing", b"standing", "streams", b"streams", "tags", b"tags", "up_bytes_per_second", b"up_bytes_per_second", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -231,6 +239,25 @@ class ViewerClosed(_message.Message):
 Global___ViewerClosed: _TypeAlias = ViewerClosed  # noqa: Y015
 
 @_typing.final
+class CommandDone(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_ID_FIELD_NUMBER: _builtins.int
+    command_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        command_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandDone: _TypeAlias = CommandDone  # noqa: Y015
+
+@_typing.final
 class NodeCommand(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -261,21 +288,29 @@ Global___NodeCommand: _TypeAlias = NodeCommand  # noqa: Y015
 
 @_typing.final
 class StopStream(_message.Message):
+    """Ends publishers admitted up to `epoch` (0: whoever publishes), with one key when it is named; asks USER_NEW again else."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     INTERNAL_NAME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
     internal_name: _builtins.str
     reason: _builtins.str
+    epoch: _builtins.int
+    key_id: _builtins.str
     def __init__(
         self,
         *,
         internal_name: _builtins.str = ...,
         reason: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        key_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["internal_name", b"internal_name", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "internal_name", b"internal_name", "key_id", b"key_id", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -299,6 +334,134 @@ class InvalidateSessions(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InvalidateSessions: _TypeAlias = InvalidateSessions  # noqa: Y015
+
+@_typing.final
+class AdmitViewerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERNAL_NAME_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
+    internal_name: _builtins.str
+    session_id: _builtins.str
+    correlation_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        internal_name: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        correlation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["correlation_id", b"correlation_id", "internal_name", b"internal_name", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdmitViewerRequest: _TypeAlias = AdmitViewerRequest  # noqa: Y015
+
+@_typing.final
+class ViewerAdmission(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADMITTED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WATCHING_FIELD_NUMBER: _builtins.int
+    ALLOWED_FIELD_NUMBER: _builtins.int
+    admitted: _builtins.bool
+    reason: _builtins.str
+    """VIEWER_LIMIT, NOT_ENTITLED, SUSPENDED"""
+    watching: _builtins.int
+    """viewers of the tenant now, this one included when admitted"""
+    allowed: _builtins.int
+    """0: as many as come"""
+    def __init__(
+        self,
+        *,
+        admitted: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        watching: _builtins.int = ...,
+        allowed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted", b"admitted", "allowed", b"allowed", "reason", b"reason", "watching", b"watching"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ViewerAdmission: _TypeAlias = ViewerAdmission  # noqa: Y015
+
+@_typing.final
+class StopStreamsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    STREAMS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    order_id: _builtins.str
+    tenant_id: _builtins.str
+    reason: _builtins.str
+    """TENANT_SUSPENDED, STREAM_DELETED, KEY_INACTIVE, ..."""
+    @_builtins.property
+    def streams(self) -> _containers.RepeatedCompositeFieldContainer[Global___StreamStop]:
+        """none: only what is remembered of the tenant is asked for again"""
+
+    def __init__(
+        self,
+        *,
+        order_id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        streams: _abc.Iterable[Global___StreamStop] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id", "reason", b"reason", "streams", b"streams", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopStreamsRequest: _TypeAlias = StopStreamsRequest  # noqa: Y015
+
+@_typing.final
+class StreamStop(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERNAL_NAME_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    internal_name: _builtins.str
+    epoch: _builtins.int
+    key_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        internal_name: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        key_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "internal_name", b"internal_name", "key_id", b"key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamStop: _TypeAlias = StreamStop  # noqa: Y015
+
+@_typing.final
+class StopStreamsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopStreamsResponse: _TypeAlias = StopStreamsResponse  # noqa: Y015
 
 @_typing.final
 class ResolveViewerRequest(_message.Message):
@@ -351,8 +514,9 @@ class ViewerEndpoints(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     PLAYBACK_ID_FIELD_NUMBER: _builtins.int
     RECORDING_ENABLED_FIELD_NUMBER: _builtins.int
+    TELEMETRY_TOKEN_FIELD_NUMBER: _builtins.int
     state: _builtins.str
-    """live, starting, offline"""
+    """live, starting, offline, full"""
     stream_id: _builtins.str
     tenant_id: _builtins.str
     title: _builtins.str
@@ -361,6 +525,8 @@ class ViewerEndpoints(_message.Message):
     created_at: _builtins.int
     playback_id: _builtins.str
     recording_enabled: _builtins.bool
+    telemetry_token: _builtins.str
+    """what players send their telemetry with; says whose stream it is"""
     @_builtins.property
     def primary(self) -> Global___Endpoint: ...
     @_builtins.property
@@ -379,10 +545,11 @@ class ViewerEndpoints(_message.Message):
         created_at: _builtins.int = ...,
         playback_id: _builtins.str = ...,
         recording_enabled: _builtins.bool = ...,
+        telemetry_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["primary", b"primary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "description", b"description", "fallbacks", b"fallbacks", "playback_id", b"playback_id", "primary", b"primary", "recording_enabled", b"recording_enabled", "state", b"state", "stream_id", b"stream_id", "tenant_id", b"tenant_id", "title", b"title", "viewers", b"viewers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "description", b"description", "fallbacks", b"fallbacks", "playback_id", b"playback_id", "primary", b"primary", "recording_enabled", b"recording_enabled", "state", b"state", "stream_id", b"stream_id", "telemetry_token", b"telemetry_token", "tenant_id", b"tenant_id", "title", b"title", "viewers", b"viewers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,6 +39,16 @@ class FoghornServiceStub:
                 request_serializer=foghorn__v1__pb2.NodeReport.SerializeToString,
                 response_deserializer=foghorn__v1__pb2.NodeCommand.FromString,
                 _registered_method=True)
+        self.AdmitViewer = channel.unary_unary(
+                '/frameworks.foghorn.v1.FoghornService/AdmitViewer',
+                request_serializer=foghorn__v1__pb2.AdmitViewerRequest.SerializeToString,
+                response_deserializer=foghorn__v1__pb2.ViewerAdmission.FromString,
+                _registered_method=True)
+        self.StopStreams = channel.unary_unary(
+                '/frameworks.foghorn.v1.FoghornService/StopStreams',
+                request_serializer=foghorn__v1__pb2.StopStreamsRequest.SerializeToString,
+                response_deserializer=foghorn__v1__pb2.StopStreamsResponse.FromString,
+                _registered_method=True)
         self.ResolveViewer = channel.unary_unary(
                 '/frameworks.foghorn.v1.FoghornService/ResolveViewer',
                 request_serializer=foghorn__v1__pb2.ResolveViewerRequest.SerializeToString,
@@ -61,6 +71,20 @@ class FoghornServiceServicer:
 
     def Connect(self, request_iterator, context):
         """A node's standing connection: reports up, commands down.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdmitViewer(self, request, context):
+        """A node asks for a viewer's place; a tenant's plan counts viewers of all its streams on all nodes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopStreams(self, request, context):
+        """Commodore says what may no longer run. Idempotent by order_id; told to nodes until they have done it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,6 +117,16 @@ def add_FoghornServiceServicer_to_server(servicer, server):
                     servicer.Connect,
                     request_deserializer=foghorn__v1__pb2.NodeReport.FromString,
                     response_serializer=foghorn__v1__pb2.NodeCommand.SerializeToString,
+            ),
+            'AdmitViewer': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdmitViewer,
+                    request_deserializer=foghorn__v1__pb2.AdmitViewerRequest.FromString,
+                    response_serializer=foghorn__v1__pb2.ViewerAdmission.SerializeToString,
+            ),
+            'StopStreams': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopStreams,
+                    request_deserializer=foghorn__v1__pb2.StopStreamsRequest.FromString,
+                    response_serializer=foghorn__v1__pb2.StopStreamsResponse.SerializeToString,
             ),
             'ResolveViewer': grpc.unary_unary_rpc_method_handler(
                     servicer.ResolveViewer,
@@ -137,6 +171,60 @@ class FoghornService:
             '/frameworks.foghorn.v1.FoghornService/Connect',
             foghorn__v1__pb2.NodeReport.SerializeToString,
             foghorn__v1__pb2.NodeCommand.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdmitViewer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.foghorn.v1.FoghornService/AdmitViewer',
+            foghorn__v1__pb2.AdmitViewerRequest.SerializeToString,
+            foghorn__v1__pb2.ViewerAdmission.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopStreams(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.foghorn.v1.FoghornService/StopStreams',
+            foghorn__v1__pb2.StopStreamsRequest.SerializeToString,
+            foghorn__v1__pb2.StopStreamsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,6 +33,10 @@ class FoghornServiceStub:
     def __new__(cls, channel: _aio.Channel) -> FoghornServiceAsyncStub: ...
     Connect: _grpc.StreamStreamMultiCallable[_foghorn_v1_pb2.NodeReport, _foghorn_v1_pb2.NodeCommand]
     """A node's standing connection: reports up, commands down."""
+    AdmitViewer: _grpc.UnaryUnaryMultiCallable[_foghorn_v1_pb2.AdmitViewerRequest, _foghorn_v1_pb2.ViewerAdmission]
+    """A node asks for a viewer's place; a tenant's plan counts viewers of all its streams on all nodes."""
+    StopStreams: _grpc.UnaryUnaryMultiCallable[_foghorn_v1_pb2.StopStreamsRequest, _foghorn_v1_pb2.StopStreamsResponse]
+    """Commodore says what may no longer run. Idempotent by order_id; told to nodes until they have done it."""
     ResolveViewer: _grpc.UnaryUnaryMultiCallable[_foghorn_v1_pb2.ResolveViewerRequest, _foghorn_v1_pb2.ViewerEndpoints]
     """The same answers as GET /play and /ingest."""
     ResolveIngest: _grpc.UnaryUnaryMultiCallable[_foghorn_v1_pb2.ResolveIngestRequest, _foghorn_v1_pb2.IngestEndpoints]
@@ -44,6 +48,10 @@ class FoghornServiceAsyncStub(FoghornServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Connect: _aio.StreamStreamMultiCallable[_foghorn_v1_pb2.NodeReport, _foghorn_v1_pb2.NodeCommand]  # type: ignore[assignment]
     """A node's standing connection: reports up, commands down."""
+    AdmitViewer: _aio.UnaryUnaryMultiCallable[_foghorn_v1_pb2.AdmitViewerRequest, _foghorn_v1_pb2.ViewerAdmission]  # type: ignore[assignment]
+    """A node asks for a viewer's place; a tenant's plan counts viewers of all its streams on all nodes."""
+    StopStreams: _aio.UnaryUnaryMultiCallable[_foghorn_v1_pb2.StopStreamsRequest, _foghorn_v1_pb2.StopStreamsResponse]  # type: ignore[assignment]
+    """Commodore says what may no longer run. Idempotent by order_id; told to nodes until they have done it."""
     ResolveViewer: _aio.UnaryUnaryMultiCallable[_foghorn_v1_pb2.ResolveViewerRequest, _foghorn_v1_pb2.ViewerEndpoints]  # type: ignore[assignment]
     """The same answers as GET /play and /ingest."""
     ResolveIngest: _aio.UnaryUnaryMultiCallable[_foghorn_v1_pb2.ResolveIngestRequest, _foghorn_v1_pb2.IngestEndpoints]  # type: ignore[assignment]
@@ -58,6 +66,22 @@ class FoghornServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_foghorn_v1_pb2.NodeCommand], _abc.AsyncIterator[_foghorn_v1_pb2.NodeCommand]]:
         """A node's standing connection: reports up, commands down."""
+
+    @_abc_1.abstractmethod
+    def AdmitViewer(
+        self,
+        request: _foghorn_v1_pb2.AdmitViewerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_foghorn_v1_pb2.ViewerAdmission, _abc.Awaitable[_foghorn_v1_pb2.ViewerAdmission]]:
+        """A node asks for a viewer's place; a tenant's plan counts viewers of all its streams on all nodes."""
+
+    @_abc_1.abstractmethod
+    def StopStreams(
+        self,
+        request: _foghorn_v1_pb2.StopStreamsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_foghorn_v1_pb2.StopStreamsResponse, _abc.Awaitable[_foghorn_v1_pb2.StopStreamsResponse]]:
+        """Commodore says what may no longer run. Idempotent by order_id; told to nodes until they have done it."""
 
     @_abc_1.abstractmethod
     def ResolveViewer(

@@ -119,9 +119,27 @@ class HistoryRequest(_message.Message):
     STREAM_ID_FIELD_NUMBER: _builtins.int
     NODE_ID_FIELD_NUMBER: _builtins.int
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    CALLER_KIND_FIELD_NUMBER: _builtins.int
+    OPERATION_KIND_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     node_id: _builtins.str
     cluster_id: _builtins.str
+    artifact: _builtins.str
+    """its opaque hash"""
+    state: _builtins.str
+    """of an artifact"""
+    kind: _builtins.str
+    """of an artifact: recording, clip, vod"""
+    scope: _builtins.str
+    """of storage: hot, cold"""
+    caller_kind: _builtins.str
+    """user, api_token"""
+    operation_kind: _builtins.str
+    """query, mutation, subscription"""
     @_builtins.property
     def range(self) -> Global___Range: ...
     @_builtins.property
@@ -134,10 +152,16 @@ class HistoryRequest(_message.Message):
         stream_id: _builtins.str = ...,
         node_id: _builtins.str = ...,
         cluster_id: _builtins.str = ...,
+        artifact: _builtins.str = ...,
+        state: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        scope: _builtins.str = ...,
+        caller_kind: _builtins.str = ...,
+        operation_kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "range", b"range"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "node_id", b"node_id", "page", b"page", "range", b"range", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "caller_kind", b"caller_kind", "cluster_id", b"cluster_id", "kind", b"kind", "node_id", b"node_id", "operation_kind", b"operation_kind", "page", b"page", "range", b"range", "scope", b"scope", "state", b"state", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1152,6 +1176,284 @@ class TrackList(_message.Message):
 Global___TrackList: _TypeAlias = TrackList  # noqa: Y015
 
 @_typing.final
+class ArtifactEventPage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArtifactEvent]: ...
+    @_builtins.property
+    def page(self) -> Global___PageInfo: ...
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___ArtifactEvent] | None = ...,
+        page: Global___PageInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtifactEventPage: _TypeAlias = ArtifactEventPage  # noqa: Y015
+
+@_typing.final
+class ArtifactEvent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    MEDIA_MS_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    event_id: _builtins.str
+    stream_id: _builtins.str
+    occurred_at: _builtins.int
+    node_id: _builtins.str
+    cluster_id: _builtins.str
+    state: _builtins.str
+    """requested, started, progress, ready, failed, deleted"""
+    artifact: _builtins.str
+    kind: _builtins.str
+    bytes: _builtins.int
+    media_ms: _builtins.int
+    started_at: _builtins.int
+    """of the media; 0 when unknown"""
+    ended_at: _builtins.int
+    segments: _builtins.int
+    percent: _builtins.int
+    reason: _builtins.str
+    detail: _builtins.str
+    file: _builtins.str
+    expires_at: _builtins.int
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+        stream_id: _builtins.str = ...,
+        occurred_at: _builtins.int = ...,
+        node_id: _builtins.str = ...,
+        cluster_id: _builtins.str = ...,
+        state: _builtins.str = ...,
+        artifact: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        media_ms: _builtins.int = ...,
+        started_at: _builtins.int = ...,
+        ended_at: _builtins.int = ...,
+        segments: _builtins.int = ...,
+        percent: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        file: _builtins.str = ...,
+        expires_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "bytes", b"bytes", "cluster_id", b"cluster_id", "cursor", b"cursor", "detail", b"detail", "ended_at", b"ended_at", "event_id", b"event_id", "expires_at", b"expires_at", "file", b"file", "kind", b"kind", "media_ms", b"media_ms", "node_id", b"node_id", "occurred_at", b"occurred_at", "percent", b"percent", "reason", b"reason", "segments", b"segments", "started_at", b"started_at", "state", b"state", "stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtifactEvent: _TypeAlias = ArtifactEvent  # noqa: Y015
+
+@_typing.final
+class ArtifactStatePage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACTS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArtifactState]: ...
+    @_builtins.property
+    def page(self) -> Global___PageInfo: ...
+    def __init__(
+        self,
+        *,
+        artifacts: _abc.Iterable[Global___ArtifactState] | None = ...,
+        page: Global___PageInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtifactStatePage: _TypeAlias = ArtifactStatePage  # noqa: Y015
+
+@_typing.final
+class ArtifactState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    REQUESTED_AT_FIELD_NUMBER: _builtins.int
+    BEGUN_AT_FIELD_NUMBER: _builtins.int
+    COMPLETED_AT_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    artifact: _builtins.str
+    stream_id: _builtins.str
+    state: _builtins.str
+    kind: _builtins.str
+    percent: _builtins.int
+    reason: _builtins.str
+    """of the last failure"""
+    detail: _builtins.str
+    requested_at: _builtins.int
+    """its first event"""
+    begun_at: _builtins.int
+    """when work on it began; 0 when it has not"""
+    completed_at: _builtins.int
+    """when it was ready or failed; 0 before"""
+    started_at: _builtins.int
+    """of the media"""
+    ended_at: _builtins.int
+    segments: _builtins.int
+    file: _builtins.str
+    bytes: _builtins.int
+    node_id: _builtins.str
+    expires_at: _builtins.int
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        artifact: _builtins.str = ...,
+        stream_id: _builtins.str = ...,
+        state: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        percent: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        requested_at: _builtins.int = ...,
+        begun_at: _builtins.int = ...,
+        completed_at: _builtins.int = ...,
+        started_at: _builtins.int = ...,
+        ended_at: _builtins.int = ...,
+        segments: _builtins.int = ...,
+        file: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        node_id: _builtins.str = ...,
+        expires_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "begun_at", b"begun_at", "bytes", b"bytes", "completed_at", b"completed_at", "cursor", b"cursor", "detail", b"detail", "ended_at", b"ended_at", "expires_at", b"expires_at", "file", b"file", "kind", b"kind", "node_id", b"node_id", "percent", b"percent", "reason", b"reason", "requested_at", b"requested_at", "segments", b"segments", "started_at", b"started_at", "state", b"state", "stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtifactState: _TypeAlias = ArtifactState  # noqa: Y015
+
+@_typing.final
+class StorageEventPage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___StorageEvent]: ...
+    @_builtins.property
+    def page(self) -> Global___PageInfo: ...
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___StorageEvent] | None = ...,
+        page: Global___PageInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StorageEventPage: _TypeAlias = StorageEventPage  # noqa: Y015
+
+@_typing.final
+class StorageEvent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    MEDIA_MS_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    event_id: _builtins.str
+    stream_id: _builtins.str
+    occurred_at: _builtins.int
+    node_id: _builtins.str
+    cluster_id: _builtins.str
+    action: _builtins.str
+    """stored, deleted, failed"""
+    artifact: _builtins.str
+    kind: _builtins.str
+    bytes: _builtins.int
+    media_ms: _builtins.int
+    file: _builtins.str
+    detail: _builtins.str
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+        stream_id: _builtins.str = ...,
+        occurred_at: _builtins.int = ...,
+        node_id: _builtins.str = ...,
+        cluster_id: _builtins.str = ...,
+        action: _builtins.str = ...,
+        artifact: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        media_ms: _builtins.int = ...,
+        file: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "artifact", b"artifact", "bytes", b"bytes", "cluster_id", b"cluster_id", "cursor", b"cursor", "detail", b"detail", "event_id", b"event_id", "file", b"file", "kind", b"kind", "media_ms", b"media_ms", "node_id", b"node_id", "occurred_at", b"occurred_at", "stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StorageEvent: _TypeAlias = StorageEvent  # noqa: Y015
+
+@_typing.final
 class StreamHealthPage(_message.Message):
     """---- health ----"""
 
@@ -1586,9 +1888,665 @@ class Rebuffering(_message.Message):
 Global___Rebuffering: _TypeAlias = Rebuffering  # noqa: Y015
 
 @_typing.final
-class StreamSummary(_message.Message):
+class Viewing(_message.Message):
+    """---- viewing, as players report it ----
+
+    Sums over reports; what they mean is in the glossary. Sessions are counted once, however many reports they sent.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    PLAYED_MS_FIELD_NUMBER: _builtins.int
+    STALLED_MS_FIELD_NUMBER: _builtins.int
+    STALLS_FIELD_NUMBER: _builtins.int
+    FRAMES_DECODED_FIELD_NUMBER: _builtins.int
+    FRAMES_DROPPED_FIELD_NUMBER: _builtins.int
+    BITRATE_MS_FIELD_NUMBER: _builtins.int
+    SWITCHES_FIELD_NUMBER: _builtins.int
+    LATENCY_MS_SUM_FIELD_NUMBER: _builtins.int
+    LATENCY_SAMPLES_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    LEFT_BEFORE_START_FIELD_NUMBER: _builtins.int
+    sessions: _builtins.int
+    played_ms: _builtins.int
+    stalled_ms: _builtins.int
+    stalls: _builtins.int
+    frames_decoded: _builtins.int
+    frames_dropped: _builtins.int
+    bitrate_ms: _builtins.int
+    """kbit/s times the ms played at it"""
+    switches: _builtins.int
+    latency_ms_sum: _builtins.int
+    latency_samples: _builtins.int
+    failed: _builtins.int
+    """sessions"""
+    left_before_start: _builtins.int
+    """sessions"""
+    def __init__(
+        self,
+        *,
+        sessions: _builtins.int = ...,
+        played_ms: _builtins.int = ...,
+        stalled_ms: _builtins.int = ...,
+        stalls: _builtins.int = ...,
+        frames_decoded: _builtins.int = ...,
+        frames_dropped: _builtins.int = ...,
+        bitrate_ms: _builtins.int = ...,
+        switches: _builtins.int = ...,
+        latency_ms_sum: _builtins.int = ...,
+        latency_samples: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        left_before_start: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bitrate_ms", b"bitrate_ms", "failed", b"failed", "frames_decoded", b"frames_decoded", "frames_dropped", b"frames_dropped", "latency_ms_sum", b"latency_ms_sum", "latency_samples", b"latency_samples", "left_before_start", b"left_before_start", "played_ms", b"played_ms", "sessions", b"sessions", "stalled_ms", b"stalled_ms", "stalls", b"stalls", "switches", b"switches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Viewing: _TypeAlias = Viewing  # noqa: Y015
+
+@_typing.final
+class GetSeriesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANGE_FIELD_NUMBER: _builtins.int
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    artifact: _builtins.str
+    interval: _builtins.str
+    """5m, 15m, 1h (default), 1d"""
+    @_builtins.property
+    def range(self) -> Global___Range: ...
+    def __init__(
+        self,
+        *,
+        range: Global___Range | None = ...,
+        stream_id: _builtins.str = ...,
+        artifact: _builtins.str = ...,
+        interval: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["range", b"range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "interval", b"interval", "range", b"range", "stream_id", b"stream_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSeriesRequest: _TypeAlias = GetSeriesRequest  # noqa: Y015
+
+@_typing.final
+class ViewingSeries(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___ViewingPoint]: ...
+    def __init__(
+        self,
+        *,
+        points: _abc.Iterable[Global___ViewingPoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ViewingSeries: _TypeAlias = ViewingSeries  # noqa: Y015
+
+@_typing.final
+class ViewingPoint(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    VIEWING_FIELD_NUMBER: _builtins.int
+    at: _builtins.int
+    @_builtins.property
+    def viewing(self) -> Global___Viewing: ...
+    def __init__(
+        self,
+        *,
+        at: _builtins.int = ...,
+        viewing: Global___Viewing | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["viewing", b"viewing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "viewing", b"viewing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ViewingPoint: _TypeAlias = ViewingPoint  # noqa: Y015
+
+@_typing.final
+class Boots(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOTS_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    PLAYED_FIELD_NUMBER: _builtins.int
+    P50_FIRST_FRAME_MS_FIELD_NUMBER: _builtins.int
+    P95_FIRST_FRAME_MS_FIELD_NUMBER: _builtins.int
+    P99_FIRST_FRAME_MS_FIELD_NUMBER: _builtins.int
+    RESOLVE_FIELD_NUMBER: _builtins.int
+    HYDRATE_FIELD_NUMBER: _builtins.int
+    SELECT_FIELD_NUMBER: _builtins.int
+    CONNECT_FIELD_NUMBER: _builtins.int
+    PREBUFFER_FIELD_NUMBER: _builtins.int
+    CACHE_HITS_FIELD_NUMBER: _builtins.int
+    boots: _builtins.int
+    failed: _builtins.int
+    played: _builtins.int
+    """boots that came to a first frame: the percentiles are of these"""
+    p50_first_frame_ms: _builtins.float
+    p95_first_frame_ms: _builtins.float
+    p99_first_frame_ms: _builtins.float
+    cache_hits: _builtins.int
+    @_builtins.property
+    def resolve(self) -> Global___Span: ...
+    @_builtins.property
+    def hydrate(self) -> Global___Span: ...
+    @_builtins.property
+    def select(self) -> Global___Span: ...
+    @_builtins.property
+    def connect(self) -> Global___Span: ...
+    @_builtins.property
+    def prebuffer(self) -> Global___Span: ...
+    def __init__(
+        self,
+        *,
+        boots: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        played: _builtins.int = ...,
+        p50_first_frame_ms: _builtins.float = ...,
+        p95_first_frame_ms: _builtins.float = ...,
+        p99_first_frame_ms: _builtins.float = ...,
+        resolve: Global___Span | None = ...,
+        hydrate: Global___Span | None = ...,
+        select: Global___Span | None = ...,
+        connect: Global___Span | None = ...,
+        prebuffer: Global___Span | None = ...,
+        cache_hits: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connect", b"connect", "hydrate", b"hydrate", "prebuffer", b"prebuffer", "resolve", b"resolve", "select", b"select"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boots", b"boots", "cache_hits", b"cache_hits", "connect", b"connect", "failed", b"failed", "hydrate", b"hydrate", "p50_first_frame_ms", b"p50_first_frame_ms", "p95_first_frame_ms", b"p95_first_frame_ms", "p99_first_frame_ms", b"p99_first_frame_ms", "played", b"played", "prebuffer", b"prebuffer", "resolve", b"resolve", "select", b"select"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Boots: _TypeAlias = Boots  # noqa: Y015
+
+@_typing.final
+class Span(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MS_FIELD_NUMBER: _builtins.int
+    BOOTS_FIELD_NUMBER: _builtins.int
+    ms: _builtins.int
+    boots: _builtins.int
+    def __init__(
+        self,
+        *,
+        ms: _builtins.int = ...,
+        boots: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boots", b"boots", "ms", b"ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Span: _TypeAlias = Span  # noqa: Y015
+
+@_typing.final
+class BootSeries(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___BootPoint]: ...
+    def __init__(
+        self,
+        *,
+        points: _abc.Iterable[Global___BootPoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BootSeries: _TypeAlias = BootSeries  # noqa: Y015
+
+@_typing.final
+class BootPoint(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    BOOTS_FIELD_NUMBER: _builtins.int
+    at: _builtins.int
+    @_builtins.property
+    def boots(self) -> Global___Boots: ...
+    def __init__(
+        self,
+        *,
+        at: _builtins.int = ...,
+        boots: Global___Boots | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["boots", b"boots"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "boots", b"boots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BootPoint: _TypeAlias = BootPoint  # noqa: Y015
+
+@_typing.final
+class Retention(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKET_S_FIELD_NUMBER: _builtins.int
+    DURATION_S_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    WATCHED_S_FIELD_NUMBER: _builtins.int
+    REACHED_FIELD_NUMBER: _builtins.int
+    bucket_s: _builtins.int
+    duration_s: _builtins.int
+    sessions: _builtins.int
+    @_builtins.property
+    def watched_s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """in each bucket, from the artifact's start"""
+
+    @_builtins.property
+    def reached(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """sessions that came at least as far as each bucket"""
+
+    def __init__(
+        self,
+        *,
+        bucket_s: _builtins.int = ...,
+        duration_s: _builtins.int = ...,
+        sessions: _builtins.int = ...,
+        watched_s: _abc.Iterable[_builtins.int] | None = ...,
+        reached: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_s", b"bucket_s", "duration_s", b"duration_s", "reached", b"reached", "sessions", b"sessions", "watched_s", b"watched_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Retention: _TypeAlias = Retention  # noqa: Y015
+
+@_typing.final
+class RetentionAssetPage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSETS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def assets(self) -> _containers.RepeatedCompositeFieldContainer[Global___RetentionAsset]: ...
+    @_builtins.property
+    def page(self) -> Global___PageInfo: ...
+    def __init__(
+        self,
+        *,
+        assets: _abc.Iterable[Global___RetentionAsset] | None = ...,
+        page: Global___PageInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetentionAssetPage: _TypeAlias = RetentionAssetPage  # noqa: Y015
+
+@_typing.final
+class RetentionAsset(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    DURATION_S_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_AT_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    artifact: _builtins.str
+    sessions: _builtins.int
+    duration_s: _builtins.int
+    last_seen_at: _builtins.int
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        artifact: _builtins.str = ...,
+        sessions: _builtins.int = ...,
+        duration_s: _builtins.int = ...,
+        last_seen_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "cursor", b"cursor", "duration_s", b"duration_s", "last_seen_at", b"last_seen_at", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetentionAsset: _TypeAlias = RetentionAsset  # noqa: Y015
+
+@_typing.final
+class GetTopAssetsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANGE_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    top: _builtins.int
+    @_builtins.property
+    def range(self) -> Global___Range: ...
+    def __init__(
+        self,
+        *,
+        range: Global___Range | None = ...,
+        top: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["range", b"range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["range", b"range", "top", b"top"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTopAssetsRequest: _TypeAlias = GetTopAssetsRequest  # noqa: Y015
+
+@_typing.final
+class TopAssets(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def assets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopAsset]: ...
+    def __init__(
+        self,
+        *,
+        assets: _abc.Iterable[Global___TopAsset] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopAssets: _TypeAlias = TopAssets  # noqa: Y015
+
+@_typing.final
+class TopAsset(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    PLAYED_MS_FIELD_NUMBER: _builtins.int
+    DURATION_S_FIELD_NUMBER: _builtins.int
+    artifact: _builtins.str
+    kind: _builtins.str
+    sessions: _builtins.int
+    played_ms: _builtins.int
+    duration_s: _builtins.int
+    def __init__(
+        self,
+        *,
+        artifact: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        sessions: _builtins.int = ...,
+        played_ms: _builtins.int = ...,
+        duration_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "duration_s", b"duration_s", "kind", b"kind", "played_ms", b"played_ms", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopAsset: _TypeAlias = TopAsset  # noqa: Y015
+
+@_typing.final
+class StorageUsagePage(_message.Message):
     """---- usage ----"""
 
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOURS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hours(self) -> _containers.RepeatedCompositeFieldContainer[Global___StorageUsage]: ...
+    @_builtins.property
+    def page(self) -> Global___PageInfo: ...
+    def __init__(
+        self,
+        *,
+        hours: _abc.Iterable[Global___StorageUsage] | None = ...,
+        page: Global___PageInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hours", b"hours", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StorageUsagePage: _TypeAlias = StorageUsagePage  # noqa: Y015
+
+@_typing.final
+class StorageUsage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    HOUR_AT_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    RECORDING_BYTES_FIELD_NUMBER: _builtins.int
+    CLIP_BYTES_FIELD_NUMBER: _builtins.int
+    VOD_BYTES_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    hour_at: _builtins.int
+    node_id: _builtins.str
+    scope: _builtins.str
+    bytes: _builtins.int
+    files: _builtins.int
+    recording_bytes: _builtins.int
+    clip_bytes: _builtins.int
+    vod_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        hour_at: _builtins.int = ...,
+        node_id: _builtins.str = ...,
+        scope: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        files: _builtins.int = ...,
+        recording_bytes: _builtins.int = ...,
+        clip_bytes: _builtins.int = ...,
+        vod_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "clip_bytes", b"clip_bytes", "cursor", b"cursor", "files", b"files", "hour_at", b"hour_at", "node_id", b"node_id", "recording_bytes", b"recording_bytes", "scope", b"scope", "vod_bytes", b"vod_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StorageUsage: _TypeAlias = StorageUsage  # noqa: Y015
+
+@_typing.final
+class ApiUsagePage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOURS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hours(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApiUsage]: ...
+    @_builtins.property
+    def page(self) -> Global___PageInfo: ...
+    def __init__(
+        self,
+        *,
+        hours: _abc.Iterable[Global___ApiUsage] | None = ...,
+        page: Global___PageInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hours", b"hours", "page", b"page"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApiUsagePage: _TypeAlias = ApiUsagePage  # noqa: Y015
+
+@_typing.final
+class ApiUsage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    HOUR_AT_FIELD_NUMBER: _builtins.int
+    AUTH_KIND_FIELD_NUMBER: _builtins.int
+    OPERATION_KIND_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    DURATION_US_FIELD_NUMBER: _builtins.int
+    COMPLEXITY_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    hour_at: _builtins.int
+    auth_kind: _builtins.str
+    operation_kind: _builtins.str
+    operation: _builtins.str
+    requests: _builtins.int
+    errors: _builtins.int
+    duration_us: _builtins.int
+    complexity: _builtins.int
+    callers: _builtins.int
+    """different ones"""
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        hour_at: _builtins.int = ...,
+        auth_kind: _builtins.str = ...,
+        operation_kind: _builtins.str = ...,
+        operation: _builtins.str = ...,
+        requests: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        duration_us: _builtins.int = ...,
+        complexity: _builtins.int = ...,
+        callers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_kind", b"auth_kind", "callers", b"callers", "complexity", b"complexity", "cursor", b"cursor", "duration_us", b"duration_us", "errors", b"errors", "hour_at", b"hour_at", "operation", b"operation", "operation_kind", b"operation_kind", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApiUsage: _TypeAlias = ApiUsage  # noqa: Y015
+
+@_typing.final
+class ApiUsageSummary(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApiUsageDay]: ...
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApiUsageKind]: ...
+    def __init__(
+        self,
+        *,
+        days: _abc.Iterable[Global___ApiUsageDay] | None = ...,
+        kinds: _abc.Iterable[Global___ApiUsageKind] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "kinds", b"kinds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApiUsageSummary: _TypeAlias = ApiUsageSummary  # noqa: Y015
+
+@_typing.final
+class ApiUsageDay(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_AT_FIELD_NUMBER: _builtins.int
+    AUTH_KIND_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    DURATION_US_FIELD_NUMBER: _builtins.int
+    COMPLEXITY_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
+    day_at: _builtins.int
+    auth_kind: _builtins.str
+    requests: _builtins.int
+    errors: _builtins.int
+    duration_us: _builtins.int
+    complexity: _builtins.int
+    callers: _builtins.int
+    def __init__(
+        self,
+        *,
+        day_at: _builtins.int = ...,
+        auth_kind: _builtins.str = ...,
+        requests: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        duration_us: _builtins.int = ...,
+        complexity: _builtins.int = ...,
+        callers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_kind", b"auth_kind", "callers", b"callers", "complexity", b"complexity", "day_at", b"day_at", "duration_us", b"duration_us", "errors", b"errors", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApiUsageDay: _TypeAlias = ApiUsageDay  # noqa: Y015
+
+@_typing.final
+class ApiUsageKind(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_KIND_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    DURATION_US_FIELD_NUMBER: _builtins.int
+    COMPLEXITY_FIELD_NUMBER: _builtins.int
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    operation_kind: _builtins.str
+    requests: _builtins.int
+    errors: _builtins.int
+    duration_us: _builtins.int
+    complexity: _builtins.int
+    operations: _builtins.int
+    """different ones"""
+    def __init__(
+        self,
+        *,
+        operation_kind: _builtins.str = ...,
+        requests: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        duration_us: _builtins.int = ...,
+        complexity: _builtins.int = ...,
+        operations: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complexity", b"complexity", "duration_us", b"duration_us", "errors", b"errors", "operation_kind", b"operation_kind", "operations", b"operations", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApiUsageKind: _TypeAlias = ApiUsageKind  # noqa: Y015
+
+@_typing.final
+class StreamSummary(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CURSOR_FIELD_NUMBER: _builtins.int
@@ -2983,6 +3941,10 @@ class PipelineStatus(_message.Message):
     DEAD_LETTERS_FIELD_NUMBER: _builtins.int
     LIVE_STREAMS_FIELD_NUMBER: _builtins.int
     OPEN_SESSIONS_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
+    ENGINES_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    OBSERVED_AT_FIELD_NUMBER: _builtins.int
     dirty_buckets: _builtins.int
     """waiting to be rolled up"""
     oldest_dirty_at: _builtins.int
@@ -2993,11 +3955,24 @@ class PipelineStatus(_message.Message):
     dead_letters: _builtins.int
     live_streams: _builtins.int
     open_sessions: _builtins.int
+    observed_at: _builtins.int
     @_builtins.property
     def topics(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicStatus]: ...
     @_builtins.property
     def types(self) -> _containers.RepeatedCompositeFieldContainer[Global___TypeRate]:
         """events a minute by type, last five minutes of event time"""
+
+    @_builtins.property
+    def processes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProcessReport]:
+        """heard of lately, by name"""
+
+    @_builtins.property
+    def engines(self) -> _containers.RepeatedCompositeFieldContainer[Global___EngineStatus]:
+        """clickhouse, postgresql, eventlog"""
+
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___Problem]:
+        """worst first"""
 
     def __init__(
         self,
@@ -3011,10 +3986,14 @@ class PipelineStatus(_message.Message):
         dead_letters: _builtins.int = ...,
         live_streams: _builtins.int = ...,
         open_sessions: _builtins.int = ...,
+        processes: _abc.Iterable[Global___ProcessReport] | None = ...,
+        engines: _abc.Iterable[Global___EngineStatus] | None = ...,
+        problems: _abc.Iterable[Global___Problem] | None = ...,
+        observed_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_letters", b"dead_letters", "dirty_buckets", b"dirty_buckets", "live_streams", b"live_streams", "newest_event_at", b"newest_event_at", "oldest_dirty_at", b"oldest_dirty_at", "open_sessions", b"open_sessions", "topics", b"topics", "types", b"types", "unclaimed_events", b"unclaimed_events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_letters", b"dead_letters", "dirty_buckets", b"dirty_buckets", "engines", b"engines", "live_streams", b"live_streams", "newest_event_at", b"newest_event_at", "observed_at", b"observed_at", "oldest_dirty_at", b"oldest_dirty_at", "open_sessions", b"open_sessions", "problems", b"problems", "processes", b"processes", "topics", b"topics", "types", b"types", "unclaimed_events", b"unclaimed_events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3029,11 +4008,26 @@ class TopicStatus(_message.Message):
     LAG_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     LAST_ERROR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WORST_LAG_FIELD_NUMBER: _builtins.int
+    WORST_PARTITION_FIELD_NUMBER: _builtins.int
+    PER_SECOND_FIELD_NUMBER: _builtins.int
+    UNCLAIMED_FIELD_NUMBER: _builtins.int
     topic: _builtins.str
     group: _builtins.str
     lag: _builtins.int
     running: _builtins.bool
     last_error: _builtins.str
+    """a code"""
+    reason: _builtins.str
+    """the same in words"""
+    worst_lag: _builtins.int
+    """of the partition furthest behind"""
+    worst_partition: _builtins.int
+    per_second: _builtins.float
+    """events stored"""
+    unclaimed: _builtins.int
+    """events of types no fact table claims, since the readers started"""
     def __init__(
         self,
         *,
@@ -3042,14 +4036,253 @@ class TopicStatus(_message.Message):
         lag: _builtins.int = ...,
         running: _builtins.bool = ...,
         last_error: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        worst_lag: _builtins.int = ...,
+        worst_partition: _builtins.int = ...,
+        per_second: _builtins.float = ...,
+        unclaimed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "lag", b"lag", "last_error", b"last_error", "running", b"running", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "lag", b"lag", "last_error", b"last_error", "per_second", b"per_second", "reason", b"reason", "running", b"running", "topic", b"topic", "unclaimed", b"unclaimed", "worst_lag", b"worst_lag", "worst_partition", b"worst_partition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TopicStatus: _TypeAlias = TopicStatus  # noqa: Y015
+
+@_typing.final
+class ProcessReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RatesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class LevelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ID_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
+    MODULES_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    LOOPS_FIELD_NUMBER: _builtins.int
+    READERS_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    REPORTED_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """machine and process; who reports again replaces what it said"""
+    process: _builtins.str
+    status: _builtins.str
+    """starting, ok, failing, stopping"""
+    reported_at: _builtins.int
+    @_builtins.property
+    def modules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def loops(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoopStatus]:
+        """those that fail"""
+
+    @_builtins.property
+    def readers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicStatus]: ...
+    @_builtins.property
+    def rates(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """by figure, a second"""
+
+    @_builtins.property
+    def levels(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """by figure, now"""
+
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeDepth]:
+        """the edge logs it knows of"""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        process: _builtins.str = ...,
+        modules: _abc.Iterable[_builtins.str] | None = ...,
+        status: _builtins.str = ...,
+        loops: _abc.Iterable[Global___LoopStatus] | None = ...,
+        readers: _abc.Iterable[Global___TopicStatus] | None = ...,
+        rates: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        levels: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        nodes: _abc.Iterable[Global___NodeDepth] | None = ...,
+        reported_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "levels", b"levels", "loops", b"loops", "modules", b"modules", "nodes", b"nodes", "process", b"process", "rates", b"rates", "readers", b"readers", "reported_at", b"reported_at", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProcessReport: _TypeAlias = ProcessReport  # noqa: Y015
+
+@_typing.final
+class ProcessReported(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProcessReported: _TypeAlias = ProcessReported  # noqa: Y015
+
+@_typing.final
+class LoopStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODULE_FIELD_NUMBER: _builtins.int
+    LOOP_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    RESTARTS_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    module: _builtins.str
+    loop: _builtins.str
+    state: _builtins.str
+    restarts: _builtins.int
+    last_error: _builtins.str
+    def __init__(
+        self,
+        *,
+        module: _builtins.str = ...,
+        loop: _builtins.str = ...,
+        state: _builtins.str = ...,
+        restarts: _builtins.int = ...,
+        last_error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_error", b"last_error", "loop", b"loop", "module", b"module", "restarts", b"restarts", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoopStatus: _TypeAlias = LoopStatus  # noqa: Y015
+
+@_typing.final
+class NodeDepth(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    bytes: _builtins.int
+    limit: _builtins.int
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "limit", b"limit", "node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeDepth: _TypeAlias = NodeDepth  # noqa: Y015
+
+@_typing.final
+class EngineStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    UP_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    up: _builtins.bool
+    code: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        up: _builtins.bool = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "reason", b"reason", "up", b"up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineStatus: _TypeAlias = EngineStatus  # noqa: Y015
+
+@_typing.final
+class Problem(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: _builtins.int
+    BROKEN_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    place: _builtins.str
+    """the box it is drawn at"""
+    broken: _builtins.bool
+    """else a warning"""
+    code: _builtins.str
+    message: _builtins.str
+    remedy: _builtins.str
+    def __init__(
+        self,
+        *,
+        place: _builtins.str = ...,
+        broken: _builtins.bool = ...,
+        code: _builtins.str = ...,
+        message: _builtins.str = ...,
+        remedy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broken", b"broken", "code", b"code", "message", b"message", "place", b"place", "remedy", b"remedy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Problem: _TypeAlias = Problem  # noqa: Y015
 
 @_typing.final
 class TypeRate(_message.Message):

@@ -84,6 +84,21 @@ class PeriscopeServiceStub:
                 request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
                 response_deserializer=periscope__v1__pb2.TrackListPage.FromString,
                 _registered_method=True)
+        self.ListArtifactEvents = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/ListArtifactEvents',
+                request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.ArtifactEventPage.FromString,
+                _registered_method=True)
+        self.ListArtifactStates = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/ListArtifactStates',
+                request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.ArtifactStatePage.FromString,
+                _registered_method=True)
+        self.ListStorageEvents = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/ListStorageEvents',
+                request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.StorageEventPage.FromString,
+                _registered_method=True)
         self.ListStreamHealth = channel.unary_unary(
                 '/frameworks.periscope.v1.PeriscopeService/ListStreamHealth',
                 request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
@@ -113,6 +128,41 @@ class PeriscopeServiceStub:
                 '/frameworks.periscope.v1.PeriscopeService/ListRebufferings',
                 request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
                 response_deserializer=periscope__v1__pb2.RebufferingPage.FromString,
+                _registered_method=True)
+        self.GetViewing = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/GetViewing',
+                request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.Viewing.FromString,
+                _registered_method=True)
+        self.GetViewingSeries = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/GetViewingSeries',
+                request_serializer=periscope__v1__pb2.GetSeriesRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.ViewingSeries.FromString,
+                _registered_method=True)
+        self.GetBoots = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/GetBoots',
+                request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.Boots.FromString,
+                _registered_method=True)
+        self.GetBootSeries = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/GetBootSeries',
+                request_serializer=periscope__v1__pb2.GetSeriesRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.BootSeries.FromString,
+                _registered_method=True)
+        self.GetRetention = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/GetRetention',
+                request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.Retention.FromString,
+                _registered_method=True)
+        self.ListRetentionAssets = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/ListRetentionAssets',
+                request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.RetentionAssetPage.FromString,
+                _registered_method=True)
+        self.GetTopAssets = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/GetTopAssets',
+                request_serializer=periscope__v1__pb2.GetTopAssetsRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.TopAssets.FromString,
                 _registered_method=True)
         self.GetStreamSummary = channel.unary_unary(
                 '/frameworks.periscope.v1.PeriscopeService/GetStreamSummary',
@@ -169,6 +219,21 @@ class PeriscopeServiceStub:
                 request_serializer=periscope__v1__pb2.GetGeographicDistributionRequest.SerializeToString,
                 response_deserializer=periscope__v1__pb2.GeographicDistribution.FromString,
                 _registered_method=True)
+        self.ListStorageUsage = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/ListStorageUsage',
+                request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.StorageUsagePage.FromString,
+                _registered_method=True)
+        self.ListApiUsage = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/ListApiUsage',
+                request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.ApiUsagePage.FromString,
+                _registered_method=True)
+        self.GetApiUsageSummary = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/GetApiUsageSummary',
+                request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=periscope__v1__pb2.ApiUsageSummary.FromString,
+                _registered_method=True)
         self.ListRoutingEvents = channel.unary_unary(
                 '/frameworks.periscope.v1.PeriscopeService/ListRoutingEvents',
                 request_serializer=periscope__v1__pb2.HistoryRequest.SerializeToString,
@@ -203,6 +268,11 @@ class PeriscopeServiceStub:
                 '/frameworks.periscope.v1.PeriscopeService/GetPipelineStatus',
                 request_serializer=periscope__v1__pb2.GetPipelineStatusRequest.SerializeToString,
                 response_deserializer=periscope__v1__pb2.PipelineStatus.FromString,
+                _registered_method=True)
+        self.ReportProcess = channel.unary_unary(
+                '/frameworks.periscope.v1.PeriscopeService/ReportProcess',
+                request_serializer=periscope__v1__pb2.ProcessReport.SerializeToString,
+                response_deserializer=periscope__v1__pb2.ProcessReported.FromString,
                 _registered_method=True)
         self.GetUsage = channel.unary_unary(
                 '/frameworks.periscope.v1.PeriscopeService/GetUsage',
@@ -278,6 +348,27 @@ class PeriscopeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListArtifactEvents(self, request, context):
+        """Recordings, clips and files on their way; `state` and `kind` filter.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListArtifactStates(self, request, context):
+        """One row an artifact: the last thing known of it. Without a range: of the last 90 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStorageEvents(self, request, context):
+        """What was stored and deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListStreamHealth(self, request, context):
         """Health: newest first.
         """
@@ -311,6 +402,51 @@ class PeriscopeServiceServicer:
 
     def ListRebufferings(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetViewing(self, request, context):
+        """Viewing as players report it, of all streams, one stream or one artifact: sums, and percentiles of single boots.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetViewingSeries(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBoots(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBootSeries(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRetention(self, request, context):
+        """How far viewers of one artifact came, and which parts they watched.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRetentionAssets(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTopAssets(self, request, context):
+        """Artifacts by sessions, most first.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -382,6 +518,26 @@ class PeriscopeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStorageUsage(self, request, context):
+        """By hour, node and scope; the last sample of each stream in the hour counts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApiUsage(self, request, context):
+        """By hour, sort of caller and operation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetApiUsageSummary(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRoutingEvents(self, request, context):
         """Infrastructure of the clusters the tenant owns: newest first.
         """
@@ -421,6 +577,13 @@ class PeriscopeServiceServicer:
 
     def GetPipelineStatus(self, request, context):
         """What the pipeline does now: for operators only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportProcess(self, request, context):
+        """A process says every two seconds what it does: for services only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -486,6 +649,21 @@ def add_PeriscopeServiceServicer_to_server(servicer, server):
                     request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
                     response_serializer=periscope__v1__pb2.TrackListPage.SerializeToString,
             ),
+            'ListArtifactEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListArtifactEvents,
+                    request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
+                    response_serializer=periscope__v1__pb2.ArtifactEventPage.SerializeToString,
+            ),
+            'ListArtifactStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListArtifactStates,
+                    request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
+                    response_serializer=periscope__v1__pb2.ArtifactStatePage.SerializeToString,
+            ),
+            'ListStorageEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStorageEvents,
+                    request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
+                    response_serializer=periscope__v1__pb2.StorageEventPage.SerializeToString,
+            ),
             'ListStreamHealth': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStreamHealth,
                     request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
@@ -515,6 +693,41 @@ def add_PeriscopeServiceServicer_to_server(servicer, server):
                     servicer.ListRebufferings,
                     request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
                     response_serializer=periscope__v1__pb2.RebufferingPage.SerializeToString,
+            ),
+            'GetViewing': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetViewing,
+                    request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
+                    response_serializer=periscope__v1__pb2.Viewing.SerializeToString,
+            ),
+            'GetViewingSeries': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetViewingSeries,
+                    request_deserializer=periscope__v1__pb2.GetSeriesRequest.FromString,
+                    response_serializer=periscope__v1__pb2.ViewingSeries.SerializeToString,
+            ),
+            'GetBoots': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBoots,
+                    request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
+                    response_serializer=periscope__v1__pb2.Boots.SerializeToString,
+            ),
+            'GetBootSeries': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBootSeries,
+                    request_deserializer=periscope__v1__pb2.GetSeriesRequest.FromString,
+                    response_serializer=periscope__v1__pb2.BootSeries.SerializeToString,
+            ),
+            'GetRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRetention,
+                    request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
+                    response_serializer=periscope__v1__pb2.Retention.SerializeToString,
+            ),
+            'ListRetentionAssets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRetentionAssets,
+                    request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
+                    response_serializer=periscope__v1__pb2.RetentionAssetPage.SerializeToString,
+            ),
+            'GetTopAssets': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTopAssets,
+                    request_deserializer=periscope__v1__pb2.GetTopAssetsRequest.FromString,
+                    response_serializer=periscope__v1__pb2.TopAssets.SerializeToString,
             ),
             'GetStreamSummary': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStreamSummary,
@@ -571,6 +784,21 @@ def add_PeriscopeServiceServicer_to_server(servicer, server):
                     request_deserializer=periscope__v1__pb2.GetGeographicDistributionRequest.FromString,
                     response_serializer=periscope__v1__pb2.GeographicDistribution.SerializeToString,
             ),
+            'ListStorageUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStorageUsage,
+                    request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
+                    response_serializer=periscope__v1__pb2.StorageUsagePage.SerializeToString,
+            ),
+            'ListApiUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiUsage,
+                    request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
+                    response_serializer=periscope__v1__pb2.ApiUsagePage.SerializeToString,
+            ),
+            'GetApiUsageSummary': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetApiUsageSummary,
+                    request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
+                    response_serializer=periscope__v1__pb2.ApiUsageSummary.SerializeToString,
+            ),
             'ListRoutingEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRoutingEvents,
                     request_deserializer=periscope__v1__pb2.HistoryRequest.FromString,
@@ -605,6 +833,11 @@ def add_PeriscopeServiceServicer_to_server(servicer, server):
                     servicer.GetPipelineStatus,
                     request_deserializer=periscope__v1__pb2.GetPipelineStatusRequest.FromString,
                     response_serializer=periscope__v1__pb2.PipelineStatus.SerializeToString,
+            ),
+            'ReportProcess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportProcess,
+                    request_deserializer=periscope__v1__pb2.ProcessReport.FromString,
+                    response_serializer=periscope__v1__pb2.ProcessReported.SerializeToString,
             ),
             'GetUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUsage,
@@ -893,6 +1126,87 @@ class PeriscopeService:
             _registered_method=True)
 
     @staticmethod
+    def ListArtifactEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/ListArtifactEvents',
+            periscope__v1__pb2.HistoryRequest.SerializeToString,
+            periscope__v1__pb2.ArtifactEventPage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListArtifactStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/ListArtifactStates',
+            periscope__v1__pb2.HistoryRequest.SerializeToString,
+            periscope__v1__pb2.ArtifactStatePage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStorageEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/ListStorageEvents',
+            periscope__v1__pb2.HistoryRequest.SerializeToString,
+            periscope__v1__pb2.StorageEventPage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListStreamHealth(request,
             target,
             options=(),
@@ -1044,6 +1358,195 @@ class PeriscopeService:
             '/frameworks.periscope.v1.PeriscopeService/ListRebufferings',
             periscope__v1__pb2.HistoryRequest.SerializeToString,
             periscope__v1__pb2.RebufferingPage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetViewing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/GetViewing',
+            periscope__v1__pb2.HistoryRequest.SerializeToString,
+            periscope__v1__pb2.Viewing.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetViewingSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/GetViewingSeries',
+            periscope__v1__pb2.GetSeriesRequest.SerializeToString,
+            periscope__v1__pb2.ViewingSeries.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBoots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/GetBoots',
+            periscope__v1__pb2.HistoryRequest.SerializeToString,
+            periscope__v1__pb2.Boots.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBootSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/GetBootSeries',
+            periscope__v1__pb2.GetSeriesRequest.SerializeToString,
+            periscope__v1__pb2.BootSeries.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/GetRetention',
+            periscope__v1__pb2.HistoryRequest.SerializeToString,
+            periscope__v1__pb2.Retention.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRetentionAssets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/ListRetentionAssets',
+            periscope__v1__pb2.HistoryRequest.SerializeToString,
+            periscope__v1__pb2.RetentionAssetPage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTopAssets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/GetTopAssets',
+            periscope__v1__pb2.GetTopAssetsRequest.SerializeToString,
+            periscope__v1__pb2.TopAssets.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1352,6 +1855,87 @@ class PeriscopeService:
             _registered_method=True)
 
     @staticmethod
+    def ListStorageUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/ListStorageUsage',
+            periscope__v1__pb2.HistoryRequest.SerializeToString,
+            periscope__v1__pb2.StorageUsagePage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApiUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/ListApiUsage',
+            periscope__v1__pb2.HistoryRequest.SerializeToString,
+            periscope__v1__pb2.ApiUsagePage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetApiUsageSummary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/GetApiUsageSummary',
+            periscope__v1__pb2.HistoryRequest.SerializeToString,
+            periscope__v1__pb2.ApiUsageSummary.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListRoutingEvents(request,
             target,
             options=(),
@@ -1530,6 +2114,33 @@ class PeriscopeService:
             '/frameworks.periscope.v1.PeriscopeService/GetPipelineStatus',
             periscope__v1__pb2.GetPipelineStatusRequest.SerializeToString,
             periscope__v1__pb2.PipelineStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportProcess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/frameworks.periscope.v1.PeriscopeService/ReportProcess',
+            periscope__v1__pb2.ProcessReport.SerializeToString,
+            periscope__v1__pb2.ProcessReported.FromString,
             options,
             channel_credentials,
             insecure,

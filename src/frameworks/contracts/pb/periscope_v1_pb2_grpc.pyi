@@ -47,6 +47,12 @@ class PeriscopeServiceStub:
     ListConnectionEvents: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ConnectionEventPage]
     ListViewerSessions: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ViewerSessionPage]
     ListTrackLists: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.TrackListPage]
+    ListArtifactEvents: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ArtifactEventPage]
+    """Recordings, clips and files on their way; `state` and `kind` filter."""
+    ListArtifactStates: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ArtifactStatePage]
+    """One row an artifact: the last thing known of it. Without a range: of the last 90 days."""
+    ListStorageEvents: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.StorageEventPage]
+    """What was stored and deleted."""
     ListStreamHealth: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.StreamHealthPage]
     """Health: newest first."""
     ListStreamHealth5m: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.StreamHealth5mPage]
@@ -54,6 +60,16 @@ class PeriscopeServiceStub:
     ListClientQoe: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ClientQoePage]
     GetClientQoeSummary: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ClientQoeSummary]
     ListRebufferings: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.RebufferingPage]
+    GetViewing: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.Viewing]
+    """Viewing as players report it, of all streams, one stream or one artifact: sums, and percentiles of single boots."""
+    GetViewingSeries: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetSeriesRequest, _periscope_v1_pb2.ViewingSeries]
+    GetBoots: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.Boots]
+    GetBootSeries: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetSeriesRequest, _periscope_v1_pb2.BootSeries]
+    GetRetention: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.Retention]
+    """How far viewers of one artifact came, and which parts they watched."""
+    ListRetentionAssets: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.RetentionAssetPage]
+    GetTopAssets: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetTopAssetsRequest, _periscope_v1_pb2.TopAssets]
+    """Artifacts by sessions, most first."""
     GetStreamSummary: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.StreamSummary]
     """Usage: newest bucket first."""
     ListStreamSummaries: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.ListStreamSummariesRequest, _periscope_v1_pb2.StreamSummaryPage]
@@ -66,6 +82,11 @@ class PeriscopeServiceStub:
     ListViewerGeographics: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ViewerGeographicPage]
     ListGeoHours: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.GeoHourPage]
     GetGeographicDistribution: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetGeographicDistributionRequest, _periscope_v1_pb2.GeographicDistribution]
+    ListStorageUsage: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.StorageUsagePage]
+    """By hour, node and scope; the last sample of each stream in the hour counts."""
+    ListApiUsage: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ApiUsagePage]
+    """By hour, sort of caller and operation."""
+    GetApiUsageSummary: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ApiUsageSummary]
     ListRoutingEvents: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.RoutingEventPage]
     """Infrastructure of the clusters the tenant owns: newest first."""
     GetRoutingEfficiency: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.RoutingEfficiency]
@@ -75,6 +96,8 @@ class PeriscopeServiceStub:
     ListNodePerformance5m: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.NodePerformance5mPage]
     GetPipelineStatus: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetPipelineStatusRequest, _periscope_v1_pb2.PipelineStatus]
     """What the pipeline does now: for operators only."""
+    ReportProcess: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.ProcessReport, _periscope_v1_pb2.ProcessReported]
+    """A process says every two seconds what it does: for services only."""
     GetUsage: _grpc.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetUsageRequest, _periscope_v1_pb2.Usage]
     """Metered use of one tenant in whole five-minute buckets of final facts: for services only."""
 
@@ -95,6 +118,12 @@ class PeriscopeServiceAsyncStub(PeriscopeServiceStub):
     ListConnectionEvents: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ConnectionEventPage]  # type: ignore[assignment]
     ListViewerSessions: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ViewerSessionPage]  # type: ignore[assignment]
     ListTrackLists: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.TrackListPage]  # type: ignore[assignment]
+    ListArtifactEvents: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ArtifactEventPage]  # type: ignore[assignment]
+    """Recordings, clips and files on their way; `state` and `kind` filter."""
+    ListArtifactStates: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ArtifactStatePage]  # type: ignore[assignment]
+    """One row an artifact: the last thing known of it. Without a range: of the last 90 days."""
+    ListStorageEvents: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.StorageEventPage]  # type: ignore[assignment]
+    """What was stored and deleted."""
     ListStreamHealth: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.StreamHealthPage]  # type: ignore[assignment]
     """Health: newest first."""
     ListStreamHealth5m: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.StreamHealth5mPage]  # type: ignore[assignment]
@@ -102,6 +131,16 @@ class PeriscopeServiceAsyncStub(PeriscopeServiceStub):
     ListClientQoe: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ClientQoePage]  # type: ignore[assignment]
     GetClientQoeSummary: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ClientQoeSummary]  # type: ignore[assignment]
     ListRebufferings: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.RebufferingPage]  # type: ignore[assignment]
+    GetViewing: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.Viewing]  # type: ignore[assignment]
+    """Viewing as players report it, of all streams, one stream or one artifact: sums, and percentiles of single boots."""
+    GetViewingSeries: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetSeriesRequest, _periscope_v1_pb2.ViewingSeries]  # type: ignore[assignment]
+    GetBoots: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.Boots]  # type: ignore[assignment]
+    GetBootSeries: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetSeriesRequest, _periscope_v1_pb2.BootSeries]  # type: ignore[assignment]
+    GetRetention: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.Retention]  # type: ignore[assignment]
+    """How far viewers of one artifact came, and which parts they watched."""
+    ListRetentionAssets: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.RetentionAssetPage]  # type: ignore[assignment]
+    GetTopAssets: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetTopAssetsRequest, _periscope_v1_pb2.TopAssets]  # type: ignore[assignment]
+    """Artifacts by sessions, most first."""
     GetStreamSummary: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.StreamSummary]  # type: ignore[assignment]
     """Usage: newest bucket first."""
     ListStreamSummaries: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.ListStreamSummariesRequest, _periscope_v1_pb2.StreamSummaryPage]  # type: ignore[assignment]
@@ -114,6 +153,11 @@ class PeriscopeServiceAsyncStub(PeriscopeServiceStub):
     ListViewerGeographics: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ViewerGeographicPage]  # type: ignore[assignment]
     ListGeoHours: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.GeoHourPage]  # type: ignore[assignment]
     GetGeographicDistribution: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetGeographicDistributionRequest, _periscope_v1_pb2.GeographicDistribution]  # type: ignore[assignment]
+    ListStorageUsage: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.StorageUsagePage]  # type: ignore[assignment]
+    """By hour, node and scope; the last sample of each stream in the hour counts."""
+    ListApiUsage: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ApiUsagePage]  # type: ignore[assignment]
+    """By hour, sort of caller and operation."""
+    GetApiUsageSummary: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.ApiUsageSummary]  # type: ignore[assignment]
     ListRoutingEvents: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.RoutingEventPage]  # type: ignore[assignment]
     """Infrastructure of the clusters the tenant owns: newest first."""
     GetRoutingEfficiency: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.RoutingEfficiency]  # type: ignore[assignment]
@@ -123,6 +167,8 @@ class PeriscopeServiceAsyncStub(PeriscopeServiceStub):
     ListNodePerformance5m: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.HistoryRequest, _periscope_v1_pb2.NodePerformance5mPage]  # type: ignore[assignment]
     GetPipelineStatus: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetPipelineStatusRequest, _periscope_v1_pb2.PipelineStatus]  # type: ignore[assignment]
     """What the pipeline does now: for operators only."""
+    ReportProcess: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.ProcessReport, _periscope_v1_pb2.ProcessReported]  # type: ignore[assignment]
+    """A process says every two seconds what it does: for services only."""
     GetUsage: _aio.UnaryUnaryMultiCallable[_periscope_v1_pb2.GetUsageRequest, _periscope_v1_pb2.Usage]  # type: ignore[assignment]
     """Metered use of one tenant in whole five-minute buckets of final facts: for services only."""
 
@@ -202,6 +248,30 @@ class PeriscopeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_periscope_v1_pb2.TrackListPage, _abc.Awaitable[_periscope_v1_pb2.TrackListPage]]: ...
 
     @_abc_1.abstractmethod
+    def ListArtifactEvents(
+        self,
+        request: _periscope_v1_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.ArtifactEventPage, _abc.Awaitable[_periscope_v1_pb2.ArtifactEventPage]]:
+        """Recordings, clips and files on their way; `state` and `kind` filter."""
+
+    @_abc_1.abstractmethod
+    def ListArtifactStates(
+        self,
+        request: _periscope_v1_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.ArtifactStatePage, _abc.Awaitable[_periscope_v1_pb2.ArtifactStatePage]]:
+        """One row an artifact: the last thing known of it. Without a range: of the last 90 days."""
+
+    @_abc_1.abstractmethod
+    def ListStorageEvents(
+        self,
+        request: _periscope_v1_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.StorageEventPage, _abc.Awaitable[_periscope_v1_pb2.StorageEventPage]]:
+        """What was stored and deleted."""
+
+    @_abc_1.abstractmethod
     def ListStreamHealth(
         self,
         request: _periscope_v1_pb2.HistoryRequest,
@@ -243,6 +313,58 @@ class PeriscopeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _periscope_v1_pb2.HistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_periscope_v1_pb2.RebufferingPage, _abc.Awaitable[_periscope_v1_pb2.RebufferingPage]]: ...
+
+    @_abc_1.abstractmethod
+    def GetViewing(
+        self,
+        request: _periscope_v1_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.Viewing, _abc.Awaitable[_periscope_v1_pb2.Viewing]]:
+        """Viewing as players report it, of all streams, one stream or one artifact: sums, and percentiles of single boots."""
+
+    @_abc_1.abstractmethod
+    def GetViewingSeries(
+        self,
+        request: _periscope_v1_pb2.GetSeriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.ViewingSeries, _abc.Awaitable[_periscope_v1_pb2.ViewingSeries]]: ...
+
+    @_abc_1.abstractmethod
+    def GetBoots(
+        self,
+        request: _periscope_v1_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.Boots, _abc.Awaitable[_periscope_v1_pb2.Boots]]: ...
+
+    @_abc_1.abstractmethod
+    def GetBootSeries(
+        self,
+        request: _periscope_v1_pb2.GetSeriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.BootSeries, _abc.Awaitable[_periscope_v1_pb2.BootSeries]]: ...
+
+    @_abc_1.abstractmethod
+    def GetRetention(
+        self,
+        request: _periscope_v1_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.Retention, _abc.Awaitable[_periscope_v1_pb2.Retention]]:
+        """How far viewers of one artifact came, and which parts they watched."""
+
+    @_abc_1.abstractmethod
+    def ListRetentionAssets(
+        self,
+        request: _periscope_v1_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.RetentionAssetPage, _abc.Awaitable[_periscope_v1_pb2.RetentionAssetPage]]: ...
+
+    @_abc_1.abstractmethod
+    def GetTopAssets(
+        self,
+        request: _periscope_v1_pb2.GetTopAssetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.TopAssets, _abc.Awaitable[_periscope_v1_pb2.TopAssets]]:
+        """Artifacts by sessions, most first."""
 
     @_abc_1.abstractmethod
     def GetStreamSummary(
@@ -323,6 +445,29 @@ class PeriscopeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_periscope_v1_pb2.GeographicDistribution, _abc.Awaitable[_periscope_v1_pb2.GeographicDistribution]]: ...
 
     @_abc_1.abstractmethod
+    def ListStorageUsage(
+        self,
+        request: _periscope_v1_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.StorageUsagePage, _abc.Awaitable[_periscope_v1_pb2.StorageUsagePage]]:
+        """By hour, node and scope; the last sample of each stream in the hour counts."""
+
+    @_abc_1.abstractmethod
+    def ListApiUsage(
+        self,
+        request: _periscope_v1_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.ApiUsagePage, _abc.Awaitable[_periscope_v1_pb2.ApiUsagePage]]:
+        """By hour, sort of caller and operation."""
+
+    @_abc_1.abstractmethod
+    def GetApiUsageSummary(
+        self,
+        request: _periscope_v1_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.ApiUsageSummary, _abc.Awaitable[_periscope_v1_pb2.ApiUsageSummary]]: ...
+
+    @_abc_1.abstractmethod
     def ListRoutingEvents(
         self,
         request: _periscope_v1_pb2.HistoryRequest,
@@ -372,6 +517,14 @@ class PeriscopeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_periscope_v1_pb2.PipelineStatus, _abc.Awaitable[_periscope_v1_pb2.PipelineStatus]]:
         """What the pipeline does now: for operators only."""
+
+    @_abc_1.abstractmethod
+    def ReportProcess(
+        self,
+        request: _periscope_v1_pb2.ProcessReport,
+        context: _ServicerContext,
+    ) -> _typing.Union[_periscope_v1_pb2.ProcessReported, _abc.Awaitable[_periscope_v1_pb2.ProcessReported]]:
+        """A process says every two seconds what it does: for services only."""
 
     @_abc_1.abstractmethod
     def GetUsage(

@@ -24,17 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12signalman_v1.proto\x12\x17\x66rameworks.signalman.v1\"L\n\x10SubscribeRequest\x12\x10\n\x08\x63hannels\x18\x01 \x03(\t\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\"J\n\x05\x46rame\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\r\n\x05\x65vent\x18\x02 \x01(\x0c\x12\x10\n\x08snapshot\x18\x03 \x01(\x08\x12\x0f\n\x07\x64ropped\x18\x04 \x01(\x04\x32l\n\x10SignalmanService\x12X\n\tSubscribe\x12).frameworks.signalman.v1.SubscribeRequest\x1a\x1e.frameworks.signalman.v1.Frame0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12signalman_v1.proto\x12\x17\x66rameworks.signalman.v1\"^\n\x10SubscribeRequest\x12\x10\n\x08\x63hannels\x18\x01 \x03(\t\x12\x11\n\tstream_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\x12\x10\n\x08position\x18\x04 \x01(\t\"\xab\x01\n\x05\x46rame\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\r\n\x05\x65vent\x18\x02 \x01(\x0c\x12\x10\n\x08snapshot\x18\x03 \x01(\x08\x12\x10\n\x08position\x18\x05 \x01(\t\x12+\n\x04mark\x18\x06 \x01(\x0e\x32\x1d.frameworks.signalman.v1.Mark\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x12\n\nincomplete\x18\x08 \x01(\x08J\x04\x08\x04\x10\x05R\x07\x64ropped*s\n\x04Mark\x12\x0f\n\x0bMARK_CHANGE\x10\x00\x12\x19\n\x15MARK_SNAPSHOT_STARTED\x10\x01\x12\x1a\n\x16MARK_SNAPSHOT_FINISHED\x10\x02\x12\x10\n\x0cMARK_RESUMED\x10\x03\x12\x11\n\rMARK_POSITION\x10\x04\x32l\n\x10SignalmanService\x12X\n\tSubscribe\x12).frameworks.signalman.v1.SubscribeRequest\x1a\x1e.frameworks.signalman.v1.Frame0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'signalman_v1_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_MARK']._serialized_start=317
+  _globals['_MARK']._serialized_end=432
   _globals['_SUBSCRIBEREQUEST']._serialized_start=47
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=123
-  _globals['_FRAME']._serialized_start=125
-  _globals['_FRAME']._serialized_end=199
-  _globals['_SIGNALMANSERVICE']._serialized_start=201
-  _globals['_SIGNALMANSERVICE']._serialized_end=309
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=141
+  _globals['_FRAME']._serialized_start=144
+  _globals['_FRAME']._serialized_end=315
+  _globals['_SIGNALMANSERVICE']._serialized_start=434
+  _globals['_SIGNALMANSERVICE']._serialized_end=542
 # @@protoc_insertion_point(module_scope)

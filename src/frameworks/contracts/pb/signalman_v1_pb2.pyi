@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Mark:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MarkEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Mark.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MARK_CHANGE: _Mark.ValueType  # 0
+    """an event: a change, or with `snapshot` a state"""
+    MARK_SNAPSHOT_STARTED: _Mark.ValueType  # 1
+    """forget what was known: states follow"""
+    MARK_SNAPSHOT_FINISHED: _Mark.ValueType  # 2
+    """changes since the snapshot follow"""
+    MARK_RESUMED: _Mark.ValueType  # 3
+    """everything since the position asked for follows, nothing is missing"""
+    MARK_POSITION: _Mark.ValueType  # 4
+    """nothing of interest happened up to `position`"""
+
+class Mark(_Mark, metaclass=_MarkEnumTypeWrapper):
+    """What a frame says besides its event."""
+
+MARK_CHANGE: Mark.ValueType  # 0
+"""an event: a change, or with `snapshot` a state"""
+MARK_SNAPSHOT_STARTED: Mark.ValueType  # 1
+"""forget what was known: states follow"""
+MARK_SNAPSHOT_FINISHED: Mark.ValueType  # 2
+"""changes since the snapshot follow"""
+MARK_RESUMED: Mark.ValueType  # 3
+"""everything since the position asked for follows, nothing is missing"""
+MARK_POSITION: Mark.ValueType  # 4
+"""nothing of interest happened up to `position`"""
+Global___Mark: _TypeAlias = Mark  # noqa: Y015
+
 @_typing.final
 class SubscribeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -25,8 +58,11 @@ class SubscribeRequest(_message.Message):
     CHANNELS_FIELD_NUMBER: _builtins.int
     STREAM_ID_FIELD_NUMBER: _builtins.int
     EVENT_TYPES_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """empty: all of the tenant's"""
+    position: _builtins.str
+    """the last one received; empty: begin with a snapshot"""
     @_builtins.property
     def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """streams, analytics, system"""
@@ -41,10 +77,11 @@ class SubscribeRequest(_message.Message):
         channels: _abc.Iterable[_builtins.str] | None = ...,
         stream_id: _builtins.str = ...,
         event_types: _abc.Iterable[_builtins.str] | None = ...,
+        position: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "event_types", b"event_types", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "event_types", b"event_types", "position", b"position", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -57,25 +94,36 @@ class Frame(_message.Message):
     CHANNEL_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
-    DROPPED_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    MARK_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    INCOMPLETE_FIELD_NUMBER: _builtins.int
     channel: _builtins.str
     event: _builtins.bytes
     """a serialised frameworks.events.v1.Event"""
     snapshot: _builtins.bool
     """state as of now, not a change"""
-    dropped: _builtins.int
-    """frames this subscriber lost because it was slow; it should re-query"""
+    position: _builtins.str
+    """everything before it was received; opaque; empty within a snapshot"""
+    mark: Global___Mark.ValueType
+    reason: _builtins.str
+    """of a snapshot: subscribed, too_old, unknown_position, gap"""
+    incomplete: _builtins.bool
+    """of a snapshot: history could not be asked, or there is more than is kept"""
     def __init__(
         self,
         *,
         channel: _builtins.str = ...,
         event: _builtins.bytes = ...,
         snapshot: _builtins.bool = ...,
-        dropped: _builtins.int = ...,
+        position: _builtins.str = ...,
+        mark: Global___Mark.ValueType = ...,
+        reason: _builtins.str = ...,
+        incomplete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "dropped", b"dropped", "event", b"event", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "event", b"event", "incomplete", b"incomplete", "mark", b"mark", "position", b"position", "reason", b"reason", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -45,7 +45,7 @@ class SignalmanServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Subscribe(self, request, context):
-        """Frames of the caller's tenant only: first a snapshot per channel, then changes.
+        """Frames of the caller's tenant only: what was missed since `position`, or a snapshot, then changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -32,13 +32,13 @@ class SignalmanServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SignalmanServiceAsyncStub: ...
     Subscribe: _grpc.UnaryStreamMultiCallable[_signalman_v1_pb2.SubscribeRequest, _signalman_v1_pb2.Frame]
-    """Frames of the caller's tenant only: first a snapshot per channel, then changes."""
+    """Frames of the caller's tenant only: what was missed since `position`, or a snapshot, then changes."""
 
 @_typing.type_check_only
 class SignalmanServiceAsyncStub(SignalmanServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Subscribe: _aio.UnaryStreamMultiCallable[_signalman_v1_pb2.SubscribeRequest, _signalman_v1_pb2.Frame]  # type: ignore[assignment]
-    """Frames of the caller's tenant only: first a snapshot per channel, then changes."""
+    """Frames of the caller's tenant only: what was missed since `position`, or a snapshot, then changes."""
 
 class SignalmanServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -47,6 +47,6 @@ class SignalmanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _signalman_v1_pb2.SubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_signalman_v1_pb2.Frame], _abc.AsyncIterator[_signalman_v1_pb2.Frame]]:
-        """Frames of the caller's tenant only: first a snapshot per channel, then changes."""
+        """Frames of the caller's tenant only: what was missed since `position`, or a snapshot, then changes."""
 
 def add_SignalmanServiceServicer_to_server(servicer: SignalmanServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -2,14 +2,14 @@
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from uuid import UUID
 
-from frameworks.contracts.framing import frame
-from frameworks.contracts.topics import EVENT_TYPES, PARTITIONS, SCHEMA_VERSION, EventType, Role
-from frameworks.kit.errors import Refusal
+from frameworks.contracts.framing import frame, stamp
+from frameworks.contracts.topics import EVENT_TYPES, PARTITIONS, SCHEMA_VERSION, WRITERS, EventType, Role
+from frameworks.kit.errors import Limited, Refusal
 
 SECOND = 1_000_000
 OLDEST = 7 * 86_400 * SECOND
@@ -21,15 +21,20 @@ MAX_EVENTS = 1000
 MAX_EVENT_BYTES = 256 * 1024
 MAX_RECORD_BYTES = 1_000_000
 MAX_NAME = 200
-
-SERVICE_EVENTS: dict[str, frozenset[str]] = {"foghorn": frozenset({"load-balancing"})}
-"""Which services may write which events; every other service may write none."""
+NOBODY = bytes(16)
+"""The zero UUID stands for an absent id in history, so nobody may have it."""
 
 
 class BatchTooLarge(Refusal):
     """More events in one request than Decklog takes at once."""
 
     code = "decklog.batch_too_large"
+
+
+class TooManyStreams(Limited):
+    """One sender has as many open streams as it may."""
+
+    code = "decklog.too_many_streams"
 
 
 class SenderKind(Enum):
@@ -47,6 +52,11 @@ class Sender:
     name: str
     cluster: str | None
     tenant: UUID | None
+    region: str | None = None
+    """As its certificate says; None when that is older than regions in certificates."""
+
+    def __str__(self) -> str:
+        return f"{self.kind.value}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,8 @@ class Arrival:
     node: str
     cluster: str
     region: str
+    source: str
+    trace: str
     epoch: int
     attribution: int
 
@@ -92,9 +104,19 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordBatch:
-    """One log record to be: events of one tenant and one partition, framed as an EventBatch."""
+class Unreadable:
+    """Bytes that came as the `index`-th event and are none."""
 
+    index: int
+    raw: bytes
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """One log record to be: events of one topic, tenant, partition and cluster, framed as an EventBatch."""
+
+    topic: str
     tenant: bytes
     partition: int
     value: bytes
@@ -112,33 +134,33 @@ class RecordBatch:
 
 def shape_problem(event: Arrival, now: int) -> Problem | None:
     """What is wrong with the event itself, whoever sent it."""
+    if not 1 <= event.schema_version <= SCHEMA_VERSION:
+        return Problem("event.unknown_version", f"schema_version is 1 to {SCHEMA_VERSION}.")
     kind = EVENT_TYPES.get(event.type)
     if kind is None:
         return Problem("event.unknown_type", f"There is no event type {event.type[:MAX_NAME]!r}.")
     if event.field != kind.field:
         return Problem("event.wrong_payload", f"A {kind.name} event carries {kind.field}, not {event.field}.")
-    if len(event.raw) > MAX_EVENT_BYTES:
-        return Problem("event.too_large", f"An event holds at most {MAX_EVENT_BYTES} bytes.")
-    return (
-        _id_problem(event) or _time_problem(event.occurred_at, now) or _version_problem(event.schema_version)
-    )
+    return _id_problem(event, kind) or _time_problem(event.occurred_at, now)
 
 
-def _id_problem(event: Arrival) -> Problem | None:
-    if len(event.event_id) != 16:
+def _id_problem(event: Arrival, kind: EventType) -> Problem | None:
+    if len(event.event_id) != 16 or event.event_id == NOBODY:
         return Problem("event.bad_id", "event_id is a UUID of 16 bytes.")
-    if len(event.tenant) != 16:
+    if len(event.tenant) != 16 or event.tenant == NOBODY:
         return Problem("event.no_tenant", "tenant_id is a UUID of 16 bytes, and never absent.")
     if len(event.stream) not in (0, 16):
         return Problem("event.bad_stream", "stream_id is a UUID of 16 bytes, or empty.")
-    if not event.stream and not event.node:
+    if not event.stream and not event.node and Role.SERVICE not in kind.roles:
         return Problem("event.no_subject", "An event names its stream or its node.")
-    if max(len(event.node), len(event.cluster), len(event.region)) > MAX_NAME:
-        return Problem(
-            "event.long_name", f"Names of nodes, clusters and regions have at most {MAX_NAME} characters."
-        )
-    if not (event.node + event.cluster + event.region).isprintable():
-        return Problem("event.bad_name", "Names of nodes, clusters and regions are printable text.")
+    return _name_problem(event.node, event.cluster, event.region, event.source, event.trace)
+
+
+def _name_problem(*names: str) -> Problem | None:
+    if max(map(len, names)) > MAX_NAME:
+        return Problem("event.long_name", f"Names in an envelope have at most {MAX_NAME} characters.")
+    if not "".join(names).isprintable():
+        return Problem("event.bad_name", "Names in an envelope are printable text.")
     return None
 
 
@@ -150,12 +172,6 @@ def _time_problem(occurred_at: int, now: int) -> Problem | None:
     return None
 
 
-def _version_problem(version: int) -> Problem | None:
-    if not 1 <= version <= SCHEMA_VERSION:
-        return Problem("event.unknown_version", f"schema_version is 1 to {SCHEMA_VERSION}.")
-    return None
-
-
 def sender_problem(event: Arrival, sender: Sender, attribution: Attribution | None) -> Problem | None:
     """Why this sender may not write this event; `attribution` is the verified one the event points at."""
     kind = EVENT_TYPES[event.type]
@@ -163,6 +179,8 @@ def sender_problem(event: Arrival, sender: Sender, attribution: Attribution | No
         return _service_problem(event, kind, sender)
     if event.node != sender.name or event.cluster != sender.cluster:
         return Problem("sender.wrong_node", "The event names another node or cluster than its sender's.")
+    if event.region and sender.region is not None and event.region != sender.region:
+        return Problem("sender.wrong_region", "The event names another region than its sender's certificate.")
     if Role.NODE in kind.roles:
         return _owner_problem(event, sender)
     if attribution is None:
@@ -171,8 +189,10 @@ def sender_problem(event: Arrival, sender: Sender, attribution: Attribution | No
 
 
 def _service_problem(event: Arrival, kind: EventType, sender: Sender) -> Problem | None:
-    if Role.SERVICE not in kind.roles or kind.name not in SERVICE_EVENTS.get(sender.name, frozenset()):
+    if Role.SERVICE not in kind.roles or kind.name not in WRITERS.get(sender.name, frozenset()):
         return Problem("sender.wrong_role", f"{sender.name} may not write {kind.name} events.")
+    if event.source not in ("", sender.name):
+        return Problem("sender.wrong_source", "The event names another service than its sender.")
     return None
 
 
@@ -203,6 +223,24 @@ def attribution_problem(
     return None
 
 
+def repeat_problem(event: Arrival, first: Mapping[bytes, bytes]) -> Problem | None:
+    """An id that this request gave to another event; the same event twice is no problem, it is kept once."""
+    if first.get(event.event_id, event.raw) != event.raw:
+        return Problem("event.duplicate_id", "Two different events of one request have this event_id.")
+    return None
+
+
+def stamped(event: Arrival, sender: Sender, region: str) -> Arrival:
+    """The event with what its envelope leaves out and Decklog knows, behind the bytes it came as."""
+    cluster = "" if event.cluster else sender.cluster or ""
+    where = "" if event.region else sender.region or region
+    source = "" if event.source or sender.kind is SenderKind.NODE else sender.name
+    if not (cluster or where or source):
+        return event
+    raw = event.raw + stamp(cluster=cluster, region=where, source=source)
+    return replace(event, raw=raw, cluster=event.cluster or cluster, region=event.region or where)
+
+
 def partition_of(tenant: bytes, subject: bytes) -> int:
     """The partition of a stream's (or node's) events: the same for ever."""
     return zlib.crc32(tenant + subject) % PARTITIONS
@@ -222,8 +260,9 @@ class _Group:
         self.frames.append(framed)
         self.size += len(framed)
 
-    def record(self, tenant: bytes, partition: int) -> RecordBatch:
+    def record(self, topic: str, tenant: bytes, partition: int) -> RecordBatch:
         return RecordBatch(
+            topic=topic,
             tenant=tenant,
             partition=partition,
             value=b"".join(self.frames),
@@ -236,16 +275,17 @@ class _Group:
 
 
 def regroup(events: Iterable[Arrival]) -> Sequence[RecordBatch]:
-    """Records of one tenant and partition each, holding the events' own bytes in the order they came in."""
+    """Records of one topic, tenant, partition and cluster each: the events' own bytes in the order they came in."""
     closed: list[RecordBatch] = []
-    open_: dict[tuple[bytes, int], _Group] = {}
+    open_: dict[tuple[str, bytes, int, str], _Group] = {}
     for event in events:
-        key = event.tenant, partition_of(event.tenant, event.stream or event.node.encode())
+        partition = partition_of(event.tenant, event.stream or event.node.encode())
+        key = EVENT_TYPES[event.type].topic, event.tenant, partition, event.cluster
         framed = frame(event.raw)
         group = open_.get(key)
         if group is None or not group.has_room(len(framed)):
             if group is not None:
-                closed.append(group.record(*key))
+                closed.append(group.record(*key[:3]))
             group = open_[key] = _Group()
         group.add(event, framed)
-    return closed + [group.record(*key) for key, group in open_.items()]
+    return closed + [group.record(*key[:3]) for key, group in open_.items()]

@@ -1,13 +1,23 @@
 """The event log as Decklog writes it, and Commodore's attributions as it reads them."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from frameworks.contracts.topics import ANALYTICS_EVENTS, Role
-from frameworks.data.decklog.domain import OLDEST, SECOND, SKEW, Attribution, RecordBatch, Sender
+from frameworks.contracts.topics import ANALYTICS_EVENTS, SERVICE_EVENTS, UNREADABLE_EVENTS, Role
+from frameworks.data.decklog.domain import (
+    MAX_EVENT_BYTES,
+    OLDEST,
+    SECOND,
+    SKEW,
+    Attribution,
+    RecordBatch,
+    Sender,
+    Unreadable,
+)
 from frameworks.kit.clock import Clock
 from frameworks.kit.errors import Unauthenticated
 from frameworks.kit.eventlog import EventLog, Outgoing
@@ -63,7 +73,7 @@ _ROLES = {Role.INGEST.value: Role.INGEST, Role.VIEW.value: Role.VIEW}
 
 
 class TopicLog:
-    """Appends records to `analytics_events`."""
+    """Appends records to the topics that are Decklog's."""
 
     def __init__(self, log: EventLog, clock: Clock, *, region: str) -> None:
         self._log = log
@@ -80,13 +90,37 @@ class TopicLog:
             "tenant_id": str(UUID(bytes=record.tenant)),
             "event_type": ",".join(record.types),
             "schema_version": str(record.schema_version),
-            "source": f"{sender.kind.value}:{sender.name}",
+            "source": str(sender),
             "source_region": _header(record.region or self._region),
             "source_cluster_id": _header(record.cluster or sender.cluster or ""),
             "received_at": received_at,
             "trace": trace,
         }
+        if record.topic == SERVICE_EVENTS:
+            return Outgoing(SERVICE_EVENTS, record.partition, record.value, headers, record.dedupe_id)
         return Outgoing(ANALYTICS_EVENTS, record.partition, record.value, headers, record.dedupe_id)
+
+    async def bury(self, letters: Sequence[Unreadable], *, sender: Sender, trace: str) -> None:
+        """Keep what is no event, byte for byte; the same bytes of one sender again are stored once."""
+        headers = {
+            "source": _header(str(sender)),
+            "source_cluster_id": _header(sender.cluster or ""),
+            "tenant_id": str(sender.tenant or ""),
+            "received_at": self._clock.now().isoformat(),
+            "trace": trace,
+        }
+        await self._log.publish(
+            [
+                Outgoing(
+                    UNREADABLE_EVENTS,
+                    0,
+                    letter.raw[:MAX_EVENT_BYTES],
+                    headers | {"dead_reason": letter.problem.code},
+                    hashlib.blake2b(str(sender).encode() + letter.raw, digest_size=20).hexdigest(),
+                )
+                for letter in letters
+            ]
+        )
 
 
 def _header(text: str) -> str:

@@ -1,15 +1,20 @@
 """Taking a batch: judge every event, group the good ones, make them durable, tell what was refused."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from frameworks.data.decklog import domain
-from frameworks.data.decklog.domain import Arrival, Attribution, Problem, RecordBatch, Sender
+from frameworks.data.decklog.domain import Arrival, Attribution, Problem, RecordBatch, Sender, Unreadable
 from frameworks.kit.clock import Clock, micros
 from frameworks.kit.errors import Unauthenticated
 from frameworks.kit.log import get
+
+IN_FLIGHT = 64
+LETTERS_PER_SECOND = 10.0
+LETTERS_AT_ONCE = 100
 
 log = get("decklog")
 
@@ -22,10 +27,13 @@ class Attributions(Protocol):
 
 
 class Log(Protocol):
-    """Where accepted events go."""
+    """Where events go."""
 
     async def append(self, records: Sequence[RecordBatch], *, sender: Sender, trace: str) -> None:
         """Returns when every record is durable; raises Unavailable otherwise."""
+
+    async def bury(self, letters: Sequence[Unreadable], *, sender: Sender, trace: str) -> None:
+        """Keep bytes that are no event for a person to look at; raises Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +41,70 @@ class Outcome:
     """What became of a batch; `refused` holds (index, problem)."""
 
     accepted: int
+    repeated: int
+    buried: int
     refused: tuple[tuple[int, Problem], ...]
 
 
 class Intake:
     """The one use case of Decklog."""
 
-    def __init__(self, attributions: Attributions, log: Log, clock: Clock) -> None:
+    def __init__(
+        self,
+        attributions: Attributions,
+        log: Log,
+        clock: Clock,
+        *,
+        region: str = "",
+        in_flight: int = IN_FLIGHT,
+    ) -> None:
         self._attributions = attributions
         self._log = log
         self._clock = clock
+        self._region = region
+        self._slots = asyncio.Semaphore(in_flight)
+        self._letters = _Allowance(clock)
 
     async def take(
-        self, events: Sequence[Arrival], tokens: Sequence[str], *, sender: Sender, trace: str
+        self,
+        events: Sequence[Arrival],
+        tokens: Sequence[str],
+        *,
+        sender: Sender,
+        trace: str,
+        unreadable: Sequence[Unreadable] = (),
     ) -> Outcome:
         """Durably store every acceptable event; raises Unavailable when that can not be promised."""
+        async with self._slots:
+            accepted, refused = self._judge(events, tokens, sender)
+            fresh = list({event.event_id: event for event in accepted}.values())
+            if fresh:
+                await self._log.append(domain.regroup(fresh), sender=sender, trace=trace)
+            letters = unreadable[: self._letters.take(len(unreadable))]
+            if letters:
+                await self._log.bury(letters, sender=sender, trace=trace)
+        refused += [(letter.index, letter.problem) for letter in unreadable]
+        self._report(refused, sender)
+        return Outcome(
+            len(accepted), len(accepted) - len(fresh), len(letters), tuple(sorted(refused, key=_index))
+        )
+
+    def _judge(
+        self, events: Sequence[Arrival], tokens: Sequence[str], sender: Sender
+    ) -> tuple[list[Arrival], list[tuple[int, Problem]]]:
         words = [self._read(token) for token in tokens]
         now = micros(self._clock.now())
+        first: dict[bytes, bytes] = {}
         accepted: list[Arrival] = []
         refused: list[tuple[int, Problem]] = []
         for event in events:
-            problem = self._problem(event, words, sender, now)
+            problem = self._problem(event, words, sender, now) or domain.repeat_problem(event, first)
             if problem is None:
-                accepted.append(event)
+                first[event.event_id] = event.raw
+                accepted.append(domain.stamped(event, sender, self._region))
             else:
                 refused.append((event.index, problem))
-        if accepted:
-            await self._log.append(domain.regroup(accepted), sender=sender, trace=trace)
-        self._report(refused, sender)
-        return Outcome(len(accepted), tuple(refused))
+        return accepted, refused
 
     def _read(self, token: str) -> Attribution | Problem:
         try:
@@ -86,3 +129,25 @@ class Intake:
         if refused:
             codes = dict(Counter(problem.code for _, problem in refused))
             log.warning("events.refused", sender=sender.name, cluster=sender.cluster, codes=codes)
+
+
+def _index(entry: tuple[int, Problem]) -> int:
+    return entry[0]
+
+
+class _Allowance:
+    """How many dead letters may be written now: a few a second, whoever sends them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._left = float(LETTERS_AT_ONCE)
+        self._at = clock.monotonic()
+
+    def take(self, wanted: int) -> int:
+        """As many of `wanted` as there are."""
+        now = self._clock.monotonic()
+        self._left = min(float(LETTERS_AT_ONCE), self._left + (now - self._at) * LETTERS_PER_SECOND)
+        self._at = now
+        taken = min(wanted, int(self._left))
+        self._left -= taken
+        return taken

@@ -13,7 +13,22 @@ def arrival(number: int, *, stream: bytes = UUID(int=2).bytes, size: int = 100, 
     raw = b"%06d" % number + bytes(size - 6)
     ids = b"i" * 16
     return Arrival(
-        number, raw, "stream-metrics", "stream_metrics", ids, 10**15, 1, TENANT, stream, node, "c", "", 1, 1
+        number,
+        raw,
+        "stream-metrics",
+        "stream_metrics",
+        ids,
+        10**15,
+        1,
+        TENANT,
+        stream,
+        node,
+        "c",
+        "",
+        "",
+        "",
+        1,
+        1,
     )
 
 

@@ -1,0 +1,162 @@
+"""Ten minutes without Decklog: a busy node's events wait on its disk, within bounds, and arrive in order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from frameworks.contracts.delivery import EventDelivery
+from frameworks.contracts.pb.decklog_v1_pb2 import PublishAck, PublishRequest, Refused
+from frameworks.contracts.pb.events_v1_pb2 import ClientSample, Event, StreamMetrics, UserConnection
+from frameworks.kit.clock import FakeClock, micros
+from frameworks.kit.errors import Unavailable
+from frameworks.kit.wal import LogFull, WriteAheadLog
+from frameworks.media.helmsman.config import Settings
+
+ATTRIBUTION = "eyJhbGciOiJFZERTQSJ9." + "x" * 420 + "." + "s" * 86
+"""As long as Commodore's."""
+STREAMS, VIEWERS, MINUTES = 40, 500, 10
+TENANT = UUID(int=1).bytes
+PATIENCE = 120
+
+
+@dataclass
+class Decklog:
+    """Takes batches, or is away; forgets the acknowledgement of one batch in five, as a lost connection does."""
+
+    away: bool = False
+    flaky: bool = False
+    refuses: frozenset[int] = frozenset()
+    taken: list[Event] = field(default_factory=list)
+    calls: int = 0
+
+    async def Publish(
+        self, requests: AsyncIterator[PublishRequest], metadata: Any
+    ) -> AsyncIterator[PublishAck]:
+        """As DecklogService has it."""
+        if self.away:
+            raise Unavailable("away")
+        async for request in requests:
+            self.calls += 1
+            self.taken += [Event.FromString(envelope.event) for envelope in request.events]
+            if self.flaky and self.calls % 5 == 0:
+                raise Unavailable("the connection was lost")
+            refused = [Refused(index=i, code="event.no", message="no") for i in sorted(self.refuses)]
+            yield PublishAck(sequence=request.sequence, accepted=len(request.events), refused=refused)
+
+
+def told(second: int, at: int) -> list[Event]:
+    """What a busy node tells in one second: metrics each five, samples each ten, viewers who come and go."""
+    events = []
+    for stream in range(STREAMS):
+        if (second + stream) % 5 == 0:
+            metrics = StreamMetrics(bitrate_kbps=6000, codec="H264", quality_tier="1080p", viewers=12)
+            events.append(event(stream, at, "stream-metrics", stream_metrics=metrics))
+    for viewer in range(VIEWERS):
+        if (second + viewer) % 10 == 0:
+            sample = ClientSample(
+                session_id=f"{viewer:032x}", connector="HLS", up_bps=6_000_000, seconds=second
+            )
+            events.append(event(viewer % STREAMS, at, "client-sample", client_sample=sample))
+    for viewer in range(5):
+        change = UserConnection(action="connect", session_id=f"{second:024x}{viewer:08x}", connector="HLS")
+        events.append(event(viewer, at, "user-connection", user_connection=change))
+    return events
+
+
+def event(stream: int, at: int, kind: str, **payload: Any) -> Event:
+    """One event, numbered by its moment in `occurred_at`."""
+    return Event(
+        event_id=UUID(int=at).bytes,
+        type=kind,
+        occurred_at=at,
+        schema_version=2,
+        tenant_id=TENANT,
+        stream_id=UUID(int=100 + stream).bytes,
+        node_id="node-1",
+        cluster_id="default",
+        source="helmsman",
+        **payload,
+    )
+
+
+def delivery_to(decklog: Decklog, wal: WriteAheadLog, clock: FakeClock) -> EventDelivery:
+    """Delivery to this Decklog."""
+    stub: Any = decklog
+    return EventDelivery("helmsman", wal, stub, clock)
+
+
+async def drained(delivery: EventDelivery, clock: FakeClock) -> None:
+    """Nothing waits any more."""
+    async with asyncio.timeout(PATIENCE):
+        while delivery.lag_bytes():
+            await clock.advance(1)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("flaky", [False, True])
+async def test_ten_minutes_without_decklog_are_absorbed_and_drained_in_order(
+    tmp_path: Path, flaky: bool
+) -> None:
+    clock, decklog = FakeClock(), Decklog(away=True, flaky=flaky)
+    wal = WriteAheadLog(tmp_path, max_bytes=Settings().wal_bytes)
+    delivery = delivery_to(decklog, wal, clock)
+    sending = asyncio.create_task(delivery.run())
+    sent: list[int] = []
+    for second in range(MINUTES * 60):
+        now = micros(clock.now())
+        events = told(second, now)
+        for number, each in enumerate(events):
+            each.occurred_at = now + number
+            each.event_id = UUID(int=now + number).bytes
+        await asyncio.gather(*(delivery.record(each, ATTRIBUTION) for each in events))
+        sent += [each.occurred_at for each in events]
+        await clock.advance(1)
+    assert decklog.taken == []
+    assert len(sent) > MINUTES * 60 * 60
+    assert delivery.lag_bytes() < Settings().wal_bytes // 4
+    decklog.away = False
+    await drained(delivery, clock)
+    sending.cancel()
+    with suppress(asyncio.CancelledError):
+        await sending
+    arrived = [each.occurred_at for each in decklog.taken]
+    assert list(dict.fromkeys(arrived)) == sent
+    assert (len(arrived) == len(sent)) is not flaky
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.wal")) <= 8 << 20
+
+
+async def test_a_full_disk_refuses_new_events_and_keeps_the_old(tmp_path: Path) -> None:
+    clock, decklog = FakeClock(), Decklog(away=True)
+    delivery = delivery_to(decklog, WriteAheadLog(tmp_path, max_bytes=20_000), clock)
+    kept = []
+    with pytest.raises(LogFull):  # noqa: PT012
+        for second in range(1000):
+            kept.append(event(1, micros(clock.now()) + second, "stream-metrics"))
+            await delivery.record(kept[-1], ATTRIBUTION)
+    decklog.away = False
+    sending = asyncio.create_task(delivery.run())
+    await drained(delivery, clock)
+    sending.cancel()
+    with suppress(asyncio.CancelledError):
+        await sending
+    assert [e.occurred_at for e in decklog.taken] == [e.occurred_at for e in kept[:-1]]
+
+
+async def test_what_decklog_never_takes_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
+    clock, decklog = FakeClock(), Decklog(refuses=frozenset({0}))
+    delivery = delivery_to(decklog, WriteAheadLog(tmp_path), clock)
+    first, second = (event(1, micros(clock.now()) + n, "stream-metrics") for n in range(2))
+    await asyncio.gather(delivery.record(first, ATTRIBUTION), delivery.record(second, ATTRIBUTION))
+    sending = asyncio.create_task(delivery.run())
+    await drained(delivery, clock)
+    sending.cancel()
+    with suppress(asyncio.CancelledError):
+        await sending
+    assert first.SerializeToString() in (tmp_path / "refused.bin").read_bytes()
+    assert second.SerializeToString() not in (tmp_path / "refused.bin").read_bytes()
