@@ -30,7 +30,7 @@ console: $(VENV)/.installed ## Build the web console
 up: $(VENV)/.installed console ## Start the whole platform with a demo stream (Ctrl-C stops it)
 	@$(BIN)/frameworks up $(ARGS)
 
-deps: ## Install ffmpeg and a browser for the tests (Debian, as root or with sudo)
+deps: ## Install ffmpeg, a browser and Java for the tests (Debian, as root or with sudo)
 	@sh tools/deps.sh
 
 lint: $(VENV)/.installed

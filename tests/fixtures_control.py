@@ -6,25 +6,34 @@ import itertools
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
 import asyncpg
 import grpc.aio
 import msgspec
 import pytest
 
+from frameworks.contracts.audit import Entry
+from frameworks.contracts.audit_delivery import AuditDelivery
+from frameworks.contracts.audit_trail import TOPIC
 from frameworks.contracts.pb import commodore_v1_pb2 as commodore_pb
+from frameworks.contracts.pb import foghorn_v1_pb2 as foghorn_pb
 from frameworks.contracts.pb import quartermaster_v1_pb2 as quartermaster_pb
 from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
+from frameworks.contracts.pb.foghorn_v1_pb2_grpc import FoghornServiceStub
 from frameworks.contracts.pb.purser_v1_pb2_grpc import PurserServiceStub
 from frameworks.contracts.pb.quartermaster_v1_pb2_grpc import QuartermasterServiceStub
 from frameworks.contracts.permissions import commodore as commodore_rules
+from frameworks.contracts.permissions import foghorn as foghorn_rules
 from frameworks.contracts.permissions import purser as purser_rules
 from frameworks.contracts.permissions import quartermaster as quartermaster_rules
 from frameworks.control.commodore.domain.letters import Mail
+from frameworks.control.commodore.domain.stops import StopOrder
 from frameworks.control.commodore.module import MODULE as COMMODORE
 from frameworks.control.commodore.peers.authority import TenantRegistry
 from frameworks.control.commodore.peers.delivery import Delivery
@@ -35,20 +44,22 @@ from frameworks.engines.postgres import EmbeddedPostgres
 from frameworks.kit.clock import FakeClock, random_text
 from frameworks.kit.host import ProcessHost
 from frameworks.kit.identity import Identity, NodeIdentity, Rule, TrustStore, new_key, public_jwk
-from frameworks.kit.module import running
+from frameworks.kit.module import Host, Module, running
 from frameworks.kit.outbox import Letter, Outbox
-from frameworks.kit.rpc import Channel, Loopback
+from frameworks.kit.rpc import Call, Channel, Loopback
 from frameworks.kit.rpc.client import Bearer
 from frameworks.kit.sql import Database
 
 if TYPE_CHECKING:
     from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceAsyncStub
+    from frameworks.contracts.pb.foghorn_v1_pb2_grpc import FoghornServiceAsyncStub
     from frameworks.contracts.pb.purser_v1_pb2_grpc import PurserServiceAsyncStub
     from frameworks.contracts.pb.quartermaster_v1_pb2_grpc import QuartermasterServiceAsyncStub
 
 PASSWORD = "correct horse battery"
 _RULES: dict[str, dict[str, Rule]] = {
     "commodore": commodore_rules.RULES,
+    "foghorn": foghorn_rules.RULES,
     "purser": purser_rules.RULES,
     "quartermaster": quartermaster_rules.RULES,
 }
@@ -66,6 +77,13 @@ class _Said:
         return self._token
 
 
+class _Unheard:
+    """A Foghorn with no streams."""
+
+    async def stop(self, order: StopOrder) -> None:
+        """Nothing runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The services as one caller sees them."""
@@ -73,6 +91,31 @@ class Caller:
     commodore: "CommodoreServiceAsyncStub"
     quartermaster: "QuartermasterServiceAsyncStub"
     purser: "PurserServiceAsyncStub"
+    foghorn: "FoghornServiceAsyncStub"
+
+
+@dataclass
+class Foghorn:
+    """Hears what Commodore no longer allows."""
+
+    orders: list[foghorn_pb.StopStreamsRequest] = field(default_factory=list)
+
+    async def StopStreams(
+        self, request: foghorn_pb.StopStreamsRequest, call: Call
+    ) -> foghorn_pb.StopStreamsResponse:
+        """Take an order."""
+        self.orders.append(request)
+        return foghorn_pb.StopStreamsResponse()
+
+    def module(self) -> Module:
+        """In the place of the real one."""
+
+        @asynccontextmanager
+        async def start(host: Host) -> AsyncIterator[None]:
+            host.serve_rpc(foghorn_pb.DESCRIPTOR.services_by_name["FoghornService"], self, service="foghorn")
+            yield
+
+        return Module("foghorn", start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +149,18 @@ class ControlPlane:
     loopback: Loopback
     db: Database
     quartermaster_db: Database
+    foghorn: "Foghorn"
+    trail: list[Entry] = field(default_factory=list)
+    """What the audit trail was told, as far as somebody looked."""
 
     def calling(self, identity: Bearer | None) -> Caller:
         """The services as `identity` sees them."""
         channel = cast(grpc.aio.Channel, Channel(lambda path: self.loopback, identity, clock=self.clock))
         return Caller(
-            CommodoreServiceStub(channel), QuartermasterServiceStub(channel), PurserServiceStub(channel)
+            CommodoreServiceStub(channel),
+            QuartermasterServiceStub(channel),
+            PurserServiceStub(channel),
+            FoghornServiceStub(channel),
         )
 
     def public(self) -> Caller:
@@ -157,11 +206,21 @@ class ControlPlane:
         """The mails that wait, taken out; what else waits is delivered."""
         found: list[Mail] = []
         tenants = TenantRegistry(self.service("commodore").quartermaster)
-        delivery = Delivery(SmtpMailer("smtp://127.0.0.1:1", "us"), tenants, self.clock, "")
+        nobody: Any = None
+
+        async def unchanged(tenant: UUID) -> None:
+            """Nothing runs here that would have to stop."""
+
+        mailer = SmtpMailer("smtp://127.0.0.1:1", "us")
+        delivery = Delivery(
+            mailer, tenants, AuditDelivery("commodore", nobody), _Unheard(), unchanged, self.clock, ""
+        )
 
         async def take(letter: Letter) -> None:
             if letter.topic == "mail":
                 found.append(msgspec.json.decode(letter.payload, type=Mail))
+            elif letter.topic == TOPIC:
+                self.trail.append(msgspec.json.decode(letter.payload, type=Entry))
             else:
                 await delivery.deliver(letter)
 
@@ -169,6 +228,18 @@ class ControlPlane:
         while await outbox.drain_once(take):
             pass
         return found
+
+    async def told(self, tenant: str) -> list[Entry]:
+        """The audit trail of a tenant, oldest first."""
+        await self.mails()
+
+        async def take(letter: Letter) -> None:
+            self.trail.append(msgspec.json.decode(letter.payload, type=Entry))
+
+        outbox = Outbox(self.quartermaster_db, "quartermaster")
+        while await outbox.drain_once(take):
+            pass
+        return sorted((e for e in self.trail if str(e.tenant) == tenant), key=lambda e: e.at)
 
     async def proof(self) -> str:
         """A solved proof of work, found without the library that issued it."""
@@ -200,10 +271,11 @@ async def control(
         trust.register(service)
     clock = FakeClock()
     host = ProcessHost(_environment(directory, url), rules=_rules(), clock=clock)
-    async with running([COMMODORE, QUARTERMASTER, PURSER], host):
+    foghorn = Foghorn()
+    async with running([COMMODORE, QUARTERMASTER, PURSER, foghorn.module()], host):
         db = await host.database("frameworks.control.commodore")
         quartermaster_db = await host.database("frameworks.control.quartermaster")
-        yield ControlPlane(clock, host, trust, host._loopback, db, quartermaster_db)
+        yield ControlPlane(clock, host, trust, host._loopback, db, quartermaster_db, foghorn)
     await asyncio.wait_for(host.close(), 30)
 
 

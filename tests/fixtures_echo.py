@@ -141,13 +141,13 @@ class Echo:
         total = 0
         try:
             async for request in requests:
+                self.reached.set()
                 self.leaks.append(LEAK.get())
                 if request.number < 0:
                     break
                 total += request.number
-        except asyncio.CancelledError:
+        finally:
             self.cancelled.set()
-            raise
         return self.pb.Note(number=total)
 
     async def Repeat(self, request: Any, call: Call) -> AsyncIterator[Any]:

@@ -127,7 +127,6 @@ class Edge:
             stream_id=UUID(stream_id).bytes if stream_id else b"",
             node_id=self.node_id,
             cluster_id=self.cluster_id,
-            region="test",
             source="helmsman",
             claim_epoch=epoch,
         )

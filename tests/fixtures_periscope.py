@@ -14,15 +14,18 @@ from frameworks.contracts.events_schema import SCHEMA_TEXT
 from frameworks.contracts.framing import frame
 from frameworks.contracts.pb.events_v1_pb2 import Event
 from frameworks.data.periscope.consumers import decode
+from frameworks.data.periscope.service.closing import Closer
 from frameworks.data.periscope.service.history import History
 from frameworks.data.periscope.service.ingest import Arrived, Ingest, Letter, Taken
 from frameworks.data.periscope.service.now import Present
 from frameworks.data.periscope.service.roll_up import RollUp
-from frameworks.data.periscope.store.buckets import ClickHouseBuckets
-from frameworks.data.periscope.store.current import PostgresMarks, PostgresReaders, PostgresState
+from frameworks.data.periscope.store.closing import ClickHouseSessions
+from frameworks.data.periscope.store.current import PostgresState, PostgresTurns
 from frameworks.data.periscope.store.facts import ClickHouseFacts
 from frameworks.data.periscope.store.history import ClickHouseHistory
 from frameworks.data.periscope.store.live import PostgresLive
+from frameworks.data.periscope.store.marks import ClickHouseMarks
+from frameworks.data.periscope.store.roll_ups import ClickHouseRollUps
 from frameworks.data.periscope.store.tables import declared
 from frameworks.engines.postgres import EmbeddedPostgres
 from frameworks.kit.analytics import Analytics
@@ -30,6 +33,7 @@ from frameworks.kit.clock import SystemClock, micros, random_text, uuid7
 from frameworks.kit.sql import Database, connect
 
 PACKAGE = "frameworks.data.periscope"
+SILENT_AFTER = timedelta(hours=4)
 
 
 @dataclass(slots=True)
@@ -51,9 +55,9 @@ class Periscope:
     database: Database
     facts: ClickHouseFacts
     state: PostgresState
-    marks: PostgresMarks
-    readers: PostgresReaders
-    buckets: ClickHouseBuckets
+    marks: ClickHouseMarks
+    roll_ups: ClickHouseRollUps
+    closer: Closer
     past: ClickHouseHistory
     live: PostgresLive
     buried: BuriedHere
@@ -132,8 +136,11 @@ def periscope(periscope_analytics: Analytics, periscope_database: Database) -> P
     """Periscope, wired as its module wires it."""
     clock = SystemClock()
     facts = ClickHouseFacts(periscope_analytics, SCHEMA_TEXT)
-    state, marks = PostgresState(periscope_database, clock), PostgresMarks(periscope_database)
-    buckets, past = ClickHouseBuckets(periscope_analytics), ClickHouseHistory(periscope_analytics)
+    state, marks = PostgresState(periscope_database, clock), ClickHouseMarks(periscope_analytics)
+    roll_ups = ClickHouseRollUps(periscope_analytics, clock.now, silent_after=SILENT_AFTER)
+    roll_up = RollUp(marks, roll_ups, PostgresTurns(periscope_database))
+    sessions = ClickHouseSessions(periscope_analytics, clock.now, silent_after=SILENT_AFTER)
+    past = ClickHouseHistory(periscope_analytics)
     live, buried = PostgresLive(periscope_database, clock), BuriedHere()
     history = History(past)
     return Periscope(
@@ -142,13 +149,13 @@ def periscope(periscope_analytics: Analytics, periscope_database: Database) -> P
         facts=facts,
         state=state,
         marks=marks,
-        readers=PostgresReaders(periscope_database, clock, "test"),
-        buckets=buckets,
+        roll_ups=roll_ups,
+        closer=Closer(sessions, marks, roll_up, state),
         past=past,
         live=live,
         buried=buried,
-        ingest=Ingest(facts, state, buried),
-        roll_up=RollUp(marks, buckets),
+        ingest=Ingest(facts, marks, state, buried),
+        roll_up=roll_up,
         history=history,
         present=Present(live, past, history, clock),
     )

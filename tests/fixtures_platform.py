@@ -245,10 +245,14 @@ def start_platform(
     return platform
 
 
+ASKED_FOR = {"BRIDGE_REQUESTS_TOLD_EVERY": "1s", "CONSOLE_PLAYER_TELEMETRY": "true"}
+"""What a test could not wait for, and what an operator has to ask for."""
+
+
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One platform for the whole session, with the demo stream."""
-    started = start_platform(tmp_path_factory.mktemp("platform") / "data")
+    started = start_platform(tmp_path_factory.mktemp("platform") / "data", env=ASKED_FOR)
     yield started
     started.stop()
 

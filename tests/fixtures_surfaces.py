@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "frameworks"
 PUBLIC = "anyone"
 CREDENTIAL = "whoever has a token, for its own tenant"
 PROOF = "anyone, with a secret in the request that names the account"
+TELEMETRY = "anyone, with a token that says whose stream it is: what is reported is the owner's alone"
 LOOPBACK = "programs of this machine"
 DEMO = "anyone, in the demo alone: every mail of the demo is for everyone to read"
 
@@ -39,6 +40,10 @@ HTTP: dict[str, str] = {
     "bridge /auth/change-email": CREDENTIAL,
     "bridge /auth/sign-out-everywhere": CREDENTIAL,
     "bridge /auth/delete-account": CREDENTIAL,
+    "bridge /playback/telemetry/boot": TELEMETRY,
+    "bridge /playback/telemetry/session": TELEMETRY,
+    "console /playback/telemetry/boot": TELEMETRY,
+    "console /playback/telemetry/session": TELEMETRY,
     "console /graphql": CREDENTIAL,
     "console /graphql/": CREDENTIAL,
     "console /graphql/ws": CREDENTIAL,

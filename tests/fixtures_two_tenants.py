@@ -34,6 +34,8 @@ DEEPEST = 4
 NAMESPACES = frozenset({"Analytics", "AnalyticsInfra", "AnalyticsUsage", "AnalyticsUsageStreaming"}) | {
     "AnalyticsLifecycle",
     "AnalyticsHealth",
+    "AnalyticsUsageStorage",
+    "AnalyticsUsageApi",
 }
 """Types that only group fields: each field below them is walked on its own."""
 NO_SECRET = "not-the-secret"

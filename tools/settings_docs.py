@@ -37,6 +37,7 @@ Durations are written `500ms`, `30s`, `5m`, `24h` or `7d`, lists with commas, sw
 | `FRAMEWORKS_PEER_<SERVICE>` | Where a service listens and is called: `host:port` or `unix:path`; else in `run/`. |
 | `FRAMEWORKS_POSTGRES_BIN` | Directory with `postgres` and `initdb` for the embedded PostgreSQL. |
 | `FRAMEWORKS_NATS_BIN` | The `nats-server` binary for the embedded event log. |
+| `FRAMEWORKS_KAFKA_HOME` | An unpacked Apache Kafka for `frameworks engines kafka`, instead of Maven's. |
 | `FRAMEWORKS_DEMO_URL` | Where the demo publisher pushes; set by `frameworks up`. |
 """
 

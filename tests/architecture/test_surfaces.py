@@ -103,12 +103,16 @@ def test_the_media_node_answers_no_paths_but_these() -> None:
 
 def test_the_agent_hears_no_triggers_but_these() -> None:
     text = (SOURCE / "media" / "helmsman" / "api.py").read_text()
-    heard = set(re.findall(r'"([A-Z_]+)": (?:publishing|viewing)\.', text))
+    heard = set(re.findall(r'"([A-Z_]+)": (?:publishing|viewing|outputs)\.', text))
     assert TriggerDoor.__name__ in text
     admission = {"PUSH_REWRITE", "PLAY_REWRITE"}
     assert heard == admission | {"USER_NEW", "USER_END", "STREAM_BUFFER", "STREAM_END"} | {
         "PUSH_INPUT_CLOSE",
         "LIVE_TRACK_LIST",
+        "PUSH_OUT_START",
+        "PUSH_END",
+        "RECORDING_SEGMENT",
+        "RECORDING_END",
     }
 
 

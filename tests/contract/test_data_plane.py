@@ -1,9 +1,10 @@
 """Decklog, the log, Periscope and Signalman together: an event published once is history and live news."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from fixtures_periscope import Periscope, Story, new_story
@@ -16,12 +17,14 @@ from frameworks.data.decklog.api import Api
 from frameworks.data.decklog.domain import Attribution
 from frameworks.data.decklog.peers import TopicLog
 from frameworks.data.decklog.service import Intake
-from frameworks.data.periscope.consumers import GROUP, Consumer
+from frameworks.data.periscope.consumers import GROUP, Batching, Consumer
 from frameworks.data.periscope.peers import DeadLetters, LogReading
 from frameworks.data.periscope.service.ingest import Ingest
-from frameworks.data.signalman.consumers import push
-from frameworks.data.signalman.domain import Change, wish
-from frameworks.data.signalman.service import Hub
+from frameworks.data.signalman.consumers import Follower, changes_in
+from frameworks.data.signalman.domain.changes import Change, wish
+from frameworks.data.signalman.service.hub import Hub
+from frameworks.data.signalman.service.reader import Mark, Pushed
+from frameworks.data.signalman.service.watched import Bounds
 from frameworks.kit.clock import SystemClock, from_micros
 from frameworks.kit.eventlog import EventLog, Outgoing
 from frameworks.kit.identity import Principal, PrincipalKind
@@ -82,8 +85,8 @@ def told(story: Story) -> list[tuple[str, ev.Event]]:
 
 async def consumed(log: EventLog, periscope: Periscope, group: str = GROUP) -> Consumer:
     """A consumer that has read everything there is and committed it."""
-    ingest = Ingest(periscope.facts, periscope.state, DeadLetters(log))
-    consumer = Consumer(log, ingest, CLOCK, records=256, wait=timedelta(seconds=1))
+    ingest = Ingest(periscope.facts, periscope.marks, periscope.state, DeadLetters(log))
+    consumer = Consumer(log, ingest, CLOCK, Batching(records=256))
     async with log.subscribe(ANALYTICS_EVENTS, group=group) as subscription:
         while len(subscription.partitions) < PARTITIONS or await subscription.lag():
             await consumer.step(subscription)
@@ -158,25 +161,70 @@ async def test_reading_the_log_again_from_zero_changes_nothing(
     assert await periscope.present.statuses(story.tenant, []) == before
 
 
+@asynccontextmanager
+async def signalman(log: EventLog) -> AsyncIterator[Hub]:
+    """A replica that follows the log."""
+
+    async def ends() -> Mapping[int, int]:
+        return (await log.extent(ANALYTICS_EVENTS)).end
+
+    hub = Hub(CLOCK, Bounds(), decode=changes_in, ends=ends)
+    following = asyncio.create_task(Follower(log, hub, CLOCK, backlog=1000).run())
+    async with asyncio.timeout(20):
+        while not hub.epoch:
+            await CLOCK.sleep(0.01)
+    yield hub
+    hub.close()
+    following.cancel()
+    await asyncio.wait({following})
+
+
+async def heard(hub: Hub, tenant: UUID, count: int, position: str = "") -> list[Pushed]:
+    """The first frames of a subscription until it has told `count` changes that are news."""
+    everything = wish((), "", (), hidden=frozenset())
+    reader, found, news = await hub.join(tenant, everything, nothing, position), list[Pushed](), 0
+    async with asyncio.timeout(20), aclosing(cast("AsyncGenerator[Pushed]", aiter(reader))) as frames:
+        while news < count or not found:
+            pushed = await anext(frames)
+            found.append(pushed)
+            news += pushed.mark is Mark.CHANGE and not pushed.snapshot
+    hub.leave(reader)
+    return found
+
+
 async def test_subscribers_hear_of_their_own_tenant_only(event_log: EventLog) -> None:
     await ready(event_log)
-    mine, theirs = new_story(), new_story()
-    hub = Hub(CLOCK, buffer=10, per_tenant=3, remembered=10, linger=timedelta(minutes=1))
-    listening = {
-        story.tenant: await hub.join(story.tenant, wish((), "", (), hidden=frozenset()), nothing)
-        for story in (mine, theirs)
-    }
-    async with event_log.subscribe(ANALYTICS_EVENTS, start="latest") as subscription:
-        for story in (mine, theirs):
+    stories = new_story(), new_story()
+    async with signalman(event_log) as hub:
+        listening = [asyncio.create_task(heard(hub, story.tenant, 2)) for story in stories]
+        await asyncio.sleep(0)
+        for story in stories:
             await publish(event_log, story, told(story))
-        pushed = 0
-        while pushed < 4:
-            pushed += sum(push(hub, record) for record in await subscription.fetch(100, 5))
-    hub.close()
-    for tenant, subscriber in listening.items():
-        events = [ev.Event.FromString(news.change.event) async for news in subscriber]
-        assert {UUID(bytes=event.tenant_id) for event in events} == {tenant}
-        assert [event.type for event in events] == ["stream-lifecycle", "user-connection"]
+        for story, task in zip(stories, listening, strict=True):
+            changes = [pushed.change for pushed in await task if pushed.change is not None]
+            events = [ev.Event.FromString(change.event) for change in changes]
+            assert {UUID(bytes=event.tenant_id) for event in events} == {story.tenant}
+            assert [event.type for event in events] == ["stream-lifecycle", "user-connection"]
+
+
+async def test_another_replica_goes_on_where_a_subscriber_was(event_log: EventLog) -> None:
+    await ready(event_log)
+    story = new_story()
+    first, later = told(story), [(role, event) for role, event in told(story)]
+    async with signalman(event_log) as hub:
+        listening = asyncio.create_task(heard(hub, story.tenant, 1))
+        await asyncio.sleep(0)
+        await publish(event_log, story, first)
+        position = (await listening)[-1].position
+    for number, (_, event) in enumerate(later):
+        event.event_id = UUID(int=story.stream.int ^ (number + 1)).bytes
+    await publish(event_log, story, later)
+    async with signalman(event_log) as hub:
+        frames = await heard(hub, story.tenant, 3, position)
+        assert frames[0].mark is Mark.RESUMED
+        missed = [pushed.change.event_id for pushed in frames if pushed.change is not None]
+        assert missed == [first[1][1].event_id, *(event.event_id for _, event in later)]
+        assert (await heard(hub, new_story().tenant, 0, position))[0].reason == "unknown_position"
 
 
 async def nothing() -> list[Change]:

@@ -6,15 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from fixtures_periscope import Periscope, Story, arrived, new_story
+from fixtures_events import fill
+from fixtures_periscope import Periscope, Story, new_story
 
+from frameworks.contracts.events_schema import SCHEMA_TEXT
 from frameworks.contracts.framing import frame
 from frameworks.contracts.pb import events_v1_pb2 as ev
-from frameworks.data.periscope.domain import BUCKET, BadFrames, Decoded, Kind, Mark
+from frameworks.contracts.topics import EVENT_TYPES
+from frameworks.data.periscope.consumers import decode
+from frameworks.data.periscope.domain import BUCKET, BadFrames, Kind, Mark
 from frameworks.data.periscope.service.ingest import Arrived
+from frameworks.data.periscope.store.current import PostgresTurns
+from frameworks.data.periscope.store.facts import COMMON, DOORS
+from frameworks.data.periscope.store.tables import PASSAGES
 from frameworks.kit.analytics import Scope
 
-BUCKETS = ("health_5m", "lifecycle_5m", "viewers_5m", "peaks_5m", "nodes_5m")
+GRAINS = ("5m", "1h", "1d")
+BUCKETS = tuple(f"{n}_{g}" for n in ("health", "lifecycle", "viewers", "peaks", "nodes") for g in GRAINS)
+SESSIONS = ("viewer_sessions_final", "stream_sessions_final")
 FACTS = ("stream_events", "stream_views", "connection_events", "stream_health", "node_metrics")
 
 
@@ -55,11 +64,12 @@ def batches(events: Sequence[ev.Event], chance: random.Random) -> list[list[ev.E
 async def seen(periscope: Periscope, story: Story) -> dict[str, list[dict[str, Any]]]:
     """Every fact and bucket of the tenant as readers see them, without versions and sketches."""
     found = {}
-    for table in (*FACTS, *BUCKETS):
-        hidden = {"viewers_5m": "EXCEPT (version, unique_viewers, cities)"}.get(
-            table, "EXCEPT (version)" if table in BUCKETS else ""
-        )
-        sketch = ", finalizeAggregation(unique_viewers) AS viewers" if table == "viewers_5m" else ""
+    for table in (*FACTS, *BUCKETS, *SESSIONS):
+        hidden = "" if table in FACTS else "EXCEPT (version)"
+        sketch = ""
+        if table.startswith("viewers_"):
+            hidden = "EXCEPT (version, unique_viewers, cities)"
+            sketch = ", finalizeAggregation(unique_viewers) AS viewers, finalizeAggregation(cities) AS places"
         sql = f"SELECT * {hidden}{sketch} FROM periscope.{table}_v ORDER BY ALL"
         found[table] = await periscope.analytics.query(sql, {}, Scope.tenant(story.tenant))
     return found
@@ -93,7 +103,7 @@ async def test_late_events_end_in_the_same_buckets_as_punctual_ones(periscope: P
     await periscope.take(retold)
     await periscope.roll_up.run()
     one, other = await seen(periscope, late), await seen(periscope, punctual)
-    for table in BUCKETS:
+    for table in (*BUCKETS, *SESSIONS):
         assert without_tenant(one[table]) == without_tenant(other[table])
 
 
@@ -124,19 +134,26 @@ async def test_sessions_are_shared_out_to_their_buckets_exactly(periscope: Peris
 
 async def test_what_no_one_can_read_is_buried_and_the_rest_is_stored(periscope: Periscope) -> None:
     story = new_story()
-    good = [frame(event.SerializeToString()) for event in told(story, 1)[:20]]
-    poison = frame(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
-    decoded = arrived(told(story, 1)[:20]).decoded
-    frames = [*good[:13], poison, *good[13:]]
-    record = Arrived(
-        Decoded(frames, (), decoded.facts, decoded.streams, decoded.sessions), {"tenant_id": "t"}, "a/0/9"
-    )
-    taken = await periscope.ingest.take([record])
-    assert (taken.stored, taken.buried) == (20, 1)
-    (letter,) = periscope.buried.letters
-    assert (letter.frame, letter.origin, letter.headers) == (poison, "a/0/9", {"tenant_id": "t"})
+    good = [frame(event.SerializeToString()) for event in told(story, 1)[:21]]
+    poison = [poisoned(story, second) for second in (5, 700)]
+    value = b"".join([*good[:13], poison[0], *good[13:], poison[1]])
+    headers = {"tenant_id": "t", "event_type": "stream-metrics", "trace": "abc"}
+    taken = await periscope.ingest.take([Arrived(decode(value), headers, "a/0/9")])
+    assert (taken.stored, taken.buried) == (21, 2)
+    assert [letter.frame for letter in periscope.buried.letters] == poison
+    assert {(letter.origin, letter.reason) for letter in periscope.buried.letters} == {
+        ("a/0/9", "refused by the analytics engine")
+    }
+    assert all(letter.headers == headers for letter in periscope.buried.letters)
     with pytest.raises(BadFrames):
-        await periscope.facts.insert([poison])
+        await periscope.facts.insert("stream-metrics", poison)
+
+
+def poisoned(story: Story, second: int) -> bytes:
+    """An event whose measurements no protobuf reader takes, behind a head that looks like any other."""
+    whole = story.event("stream-metrics", second, stream_metrics=ev.StreamMetrics()).SerializeToString()
+    assert whole.endswith(b"\x00")
+    return frame(whole[:-1] + b"\x03\x08\xff\xff")
 
 
 async def test_an_event_of_an_unknown_type_leaves_its_envelope(periscope: Periscope) -> None:
@@ -144,6 +161,31 @@ async def test_an_event_of_an_unknown_type_leaves_its_envelope(periscope: Perisc
     await periscope.take([story.event("stream-gossip", 1)])
     sql = "SELECT type FROM periscope.unclaimed_events_v"
     assert await periscope.analytics.query(sql, {}, Scope.tenant(story.tenant)) == [{"type": "stream-gossip"}]
+
+
+@pytest.mark.parametrize("kind", EVENT_TYPES)
+async def test_an_event_is_the_same_row_by_its_own_door_and_by_the_common_one(
+    periscope: Periscope, kind: str
+) -> None:
+    narrow, wide = new_story(), new_story()
+    rows = []
+    for story, door in ((narrow, DOORS[kind]), (wide, COMMON)):
+        event = story.event(kind, 1)
+        event.tenant_id = story.tenant.bytes
+        event.occurred_at, event.event_id, event.stream_id = (
+            narrow.start,
+            bytes(range(16)),
+            narrow.stream.bytes,
+        )
+        fill(getattr(event, EVENT_TYPES[kind].field))
+        await periscope.analytics.insert_protobuf(
+            door, message="Event", schema_text=SCHEMA_TEXT, payload=frame(event.SerializeToString())
+        )
+        table = next(view for view in PASSAGES if view.startswith(f"{EVENT_TYPES[kind].field}_to_"))
+        sql = f"SELECT * EXCEPT (tenant_id) FROM periscope.{table.partition('_to_')[2]}_v ORDER BY ALL"
+        rows.append(await periscope.analytics.query(sql, {}, Scope.tenant(story.tenant)))
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 1
 
 
 async def test_every_field_of_every_event_reaches_its_table(periscope: Periscope) -> None:
@@ -162,7 +204,7 @@ async def test_every_field_of_every_event_reaches_its_table(periscope: Periscope
 
 def names_inside(message: Any) -> list[str]:
     """Every field of a message and of the messages in it."""
-    if message is None:
+    if message is None or message.GetOptions().map_entry:
         return []
     return [name for field in message.fields for name in (field.name, *names_inside(field.message_type))]
 
@@ -201,18 +243,21 @@ async def test_a_session_that_ended_before_it_began_to_be_known_stays_ended(peri
     assert state["viewers"] == 0
 
 
-async def test_a_mark_made_during_a_turn_survives_it(periscope: Periscope) -> None:
+async def test_a_mark_made_while_its_bucket_is_recomputed_survives(periscope: Periscope) -> None:
     story = new_story()
     mark = Mark(story.tenant, Kind.HEALTH, str(story.stream), story.start // BUCKET * BUCKET)
-    await periscope.state.mark([mark])
-    async with periscope.marks.turn() as turn:
-        assert turn is not None
-        dirty = [entry for entry in await turn.oldest(Kind.HEALTH, 1000) if entry.mark == mark]
-        async with periscope.marks.turn() as other:
-            assert other is None
-        await periscope.state.mark([mark])
-        await turn.clear(dirty)
-    async with periscope.marks.turn() as turn:
-        assert turn is not None
-        assert mark in {entry.mark for entry in await turn.oldest(Kind.HEALTH, 1000)}
-    await periscope.roll_up.run()
+    await periscope.marks.mark([mark])
+    read = await periscope.marks.oldest([Kind.HEALTH], 100_000)
+    assert mark in read.marks
+    await periscope.marks.mark([mark])
+    await periscope.marks.done([mark], read.read_at)
+    assert mark in (await periscope.marks.oldest([Kind.HEALTH], 100_000)).marks
+    read = await periscope.marks.oldest([Kind.HEALTH], 100_000)
+    await periscope.marks.done([mark], read.read_at)
+    assert mark not in (await periscope.marks.oldest([Kind.HEALTH], 100_000)).marks
+
+
+async def test_one_process_has_the_turn_at_a_time(periscope: Periscope) -> None:
+    turns = PostgresTurns(periscope.database)
+    async with turns.turn() as mine, turns.turn() as theirs:
+        assert (mine, theirs) == (True, False)

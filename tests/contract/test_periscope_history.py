@@ -10,6 +10,7 @@ from fixtures_periscope import Periscope, Story, new_story
 
 from frameworks.contracts.pb import events_v1_pb2 as ev
 from frameworks.contracts.pb import periscope_v1_pb2 as pb
+from frameworks.data.periscope.api.flow import FlowApi
 from frameworks.data.periscope.api.health import HealthApi
 from frameworks.data.periscope.api.infrastructure import InfrastructureApi
 from frameworks.data.periscope.api.lifecycle import LifecycleApi
@@ -17,6 +18,8 @@ from frameworks.data.periscope.api.now import NowApi
 from frameworks.data.periscope.api.usage import UsageApi
 from frameworks.data.periscope.domain import BadRange, BadSubject
 from frameworks.data.periscope.service.pipeline import Pipeline
+from frameworks.data.periscope.service.processes import Processes
+from frameworks.data.periscope.store.processes import PostgresProcesses
 from frameworks.kit.clock import SystemClock, uuid7
 from frameworks.kit.paging import BadPage
 
@@ -46,6 +49,7 @@ class Asking:
     """The servicers, and a story they know."""
 
     now: NowApi
+    flow: FlowApi
     lifecycle: LifecycleApi
     health: HealthApi
     usage: UsageApi
@@ -137,9 +141,11 @@ async def asking(periscope: Periscope) -> Asking:
     await periscope.take(told(story))
     await periscope.roll_up.run()
     clock = SystemClock()
-    pipeline = Pipeline(periscope.readers, NoDeadLetters(), periscope.past, periscope.marks, periscope.live)
+    processes = Processes(PostgresProcesses(periscope.database), clock)
+    pipeline = Pipeline(processes, NoDeadLetters(), periscope.past, periscope.marks, periscope.live, clock)
     return Asking(
-        NowApi(periscope.present, periscope.history, pipeline, clock),
+        NowApi(periscope.present, periscope.history, clock),
+        FlowApi(pipeline, processes),
         LifecycleApi(periscope.history, clock),
         HealthApi(periscope.history, clock),
         UsageApi(periscope.history, clock),
@@ -286,7 +292,7 @@ async def test_the_present_joins_state_and_measurements(asking: Asking) -> None:
     assert len(stats) == 3
     assert sum(day.egress_bytes for day in stats) == 120_000_000
     assert (await asking.now.GetCurrentViewers(pb.GetCurrentViewersRequest(), asking.mine)).total == 0
-    pipeline = await asking.now.GetPipelineStatus(pb.GetPipelineStatusRequest(), asking.mine)
+    pipeline = await asking.flow.GetPipelineStatus(pb.GetPipelineStatusRequest(), asking.mine)
     assert pipeline.dead_letters == 0
 
 

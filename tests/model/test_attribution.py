@@ -3,146 +3,25 @@
 Real keys, real tokens, the real intake; one thing at a time is wrong. ADR 0003.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
+from fixtures_decklog import NODE, OWNER, Kept, Yard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from frameworks.contracts.pb.decklog_v1_pb2 import Envelope, PublishAck, PublishRequest
-from frameworks.contracts.pb.events_v1_pb2 import (
-    Event,
-    LoadBalancing,
-    NodeLifecycle,
-    StreamMetrics,
-    UserConnection,
-)
+from frameworks.contracts.pb.decklog_v1_pb2 import Envelope, PublishRequest
+from frameworks.contracts.pb.events_v1_pb2 import Event, LoadBalancing, NodeLifecycle, UserConnection
 from frameworks.data.decklog.api import Api
-from frameworks.data.decklog.domain import RecordBatch, Sender
 from frameworks.data.decklog.peers import SignedAttributions
 from frameworks.data.decklog.service import Intake
 from frameworks.kit.clock import FakeClock, micros
-from frameworks.kit.identity import (
-    Identity,
-    Principal,
-    PrincipalKind,
-    TrustStore,
-    Verifier,
-    new_key,
-    register_service,
-)
+from frameworks.kit.identity import Identity, Principal, PrincipalKind, Verifier, new_key
 
-TENANT, STREAM, OWNER = UUID(int=1), UUID(int=2), UUID(int=3)
 SECOND = 1_000_000
-
-
-@dataclass
-class Kept:
-    """A log that remembers."""
-
-    records: list[RecordBatch] = field(default_factory=list)
-
-    async def append(self, records: Sequence[RecordBatch], *, sender: Sender, trace: str) -> None:
-        """Remember."""
-        self.records += records
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """As much of a call as Decklog looks at."""
-
-    principal: Principal
-    trace: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Yard:
-    """A platform of two signing services and one Decklog."""
-
-    clock: FakeClock
-    commodore: Identity
-    foghorn: Identity
-    decklog: Api
-    kept: Kept
-
-    def claims(self, **over: Any) -> dict[str, Any]:
-        """What Commodore says of the stream, with something else in places."""
-        said = {
-            "tenant": str(TENANT),
-            "stream": str(STREAM),
-            "cluster": "default",
-            "node": "node-1",
-            "role": "ingest",
-            "epoch": 4,
-            "nbf": int(self.clock.now().timestamp()),
-        }
-        return said | over
-
-    def attribution(self, signer: Identity | None = None, typ: str = "attribution", **over: Any) -> str:
-        """A signed attribution."""
-        return (signer or self.commodore).sign(self.claims(**over), typ=typ, lifetime=timedelta(hours=24))
-
-    def event(self, **over: Any) -> Event:
-        """An event that everybody would accept."""
-        fields: dict[str, Any] = {
-            "event_id": UUID(int=77).bytes,
-            "type": "stream-metrics",
-            "occurred_at": micros(self.clock.now()),
-            "schema_version": 1,
-            "tenant_id": TENANT.bytes,
-            "stream_id": STREAM.bytes,
-            "node_id": "node-1",
-            "cluster_id": "default",
-            "claim_epoch": 4,
-        }
-        payload = {} if "type" in over else {"stream_metrics": StreamMetrics(bitrate_kbps=1)}
-        return Event(**(fields | payload | over))
-
-    async def verdict(self, event: Event | bytes, *tokens: str, principal: Principal | None = None) -> str:
-        """`accepted`, or the code of the refusal."""
-        raw = event if isinstance(event, bytes) else event.SerializeToString()
-        envelope = Envelope(event=raw, attribution=1 if tokens else 0)
-        request = PublishRequest(sequence=1, attributions=tokens, events=[envelope])
-        before = len(self.kept.records)
-        (ack,) = [ack async for ack in self._publish(request, principal or NODE)]
-        assert (len(self.kept.records) > before) is (ack.accepted == 1)
-        return "accepted" if ack.accepted else ack.refused[0].code
-
-    def _publish(self, request: PublishRequest, principal: Principal) -> AsyncIterator[PublishAck]:
-        async def requests() -> AsyncIterator[PublishRequest]:
-            yield request
-
-        return self.decklog.Publish(requests(), Caller(principal))  # type: ignore[arg-type]
-
-
-NODE = Principal(PrincipalKind.NODE, "node-1", tenant=OWNER, cluster="default")
-
-
-@pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
-    """Keys on disk, as the supervisor registers them."""
-    clock, directory = FakeClock(), tmp_path_factory.mktemp("keys")
-    kept = Kept()
-    intake = Intake(SignedAttributions(verifier(directory, clock), capacity=100), kept, clock)
-    return Yard(
-        clock, signer(directory, "commodore", clock), signer(directory, "foghorn", clock), Api(intake), kept
-    )
-
-
-def signer(directory: Path, service: str, clock: FakeClock) -> Identity:
-    """A registered service."""
-    register_service(directory, service)
-    return Identity(service, TrustStore(directory).private_key(service), clock)
-
-
-def verifier(directory: Path, clock: FakeClock) -> Verifier:
-    """Who checks signatures."""
-    return Verifier(TrustStore(directory), clock)
 
 
 async def test_what_agrees_is_accepted(yard: Yard) -> None:
@@ -199,8 +78,7 @@ def replace_clock(yard: Yard, age: int) -> Yard:
     """The same platform `age` seconds later."""
     clock = FakeClock(yard.clock.now() + timedelta(seconds=age))
     kept = Kept()
-    trusting = yard.decklog._intake._attributions._verifier._trust  # type: ignore[attr-defined]
-    intake = Intake(SignedAttributions(Verifier(trusting, clock), capacity=100), kept, clock)
+    intake = Intake(SignedAttributions(Verifier(yard.trust, clock), capacity=100), kept, clock)
     return replace(yard, decklog=Api(intake), kept=kept)
 
 
@@ -269,6 +147,6 @@ async def test_a_refused_event_does_not_hold_up_the_rest(yard: Yard) -> None:
     events = [yard.event(), yard.event(tenant_id=OWNER.bytes), yard.event()]
     envelopes = [Envelope(event=e.SerializeToString(), attribution=1) for e in events]
     request = PublishRequest(sequence=5, attributions=[yard.attribution()], events=envelopes)
-    (ack,) = [ack async for ack in yard._publish(request, NODE)]
+    ack = await yard.publish(request, NODE)
     assert (ack.sequence, ack.accepted) == (5, 2)
     assert [(refused.index, refused.code) for refused in ack.refused] == [(1, "attribution.wrong_stream")]

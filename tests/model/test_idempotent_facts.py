@@ -5,9 +5,7 @@ The use cases are the real ones; the engines are models of a few lines each. ADR
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from uuid import UUID
@@ -20,16 +18,21 @@ from frameworks.contracts.pb.events_v1_pb2 import Event, StreamLifecycle, Stream
 from frameworks.data.periscope.consumers import decode
 from frameworks.data.periscope.domain import (
     BUCKET,
+    COARSER,
     SECOND,
+    WIDTH,
+    Decoded,
     Fact,
     Kind,
     Mark,
     SessionChange,
     StreamChange,
+    UsageKey,
+    coarser,
     marks,
 )
 from frameworks.data.periscope.service.ingest import Arrived, Ingest, Letter
-from frameworks.data.periscope.service.roll_up import Dirty, RollUp
+from frameworks.data.periscope.service.roll_up import Alone, Dirty, RollUp
 
 TENANTS = [UUID(int=n) for n in (1, 2)]
 STREAMS = [UUID(int=n) for n in (11, 12)]
@@ -66,28 +69,41 @@ class World:
 
     fate: Fate
     facts: dict[bytes, bytes] = field(default_factory=dict)
-    dirty: Counter[Mark] = field(default_factory=Counter)
+    marked: dict[Mark, int] = field(default_factory=dict)
+    finished: dict[Mark, int] = field(default_factory=dict)
+    clock: int = 0
     buckets: dict[Mark, tuple[int, ...]] = field(default_factory=dict)
     streams: dict[tuple[UUID, UUID], StreamChange] = field(default_factory=dict)
     sessions: dict[tuple[UUID, UUID, str, str], dict[bool, int]] = field(default_factory=dict)
     meanwhile: Callable[[], None] = lambda: None
 
-    async def insert(self, frames: Sequence[bytes]) -> None:
+    async def insert(self, kind: str, frames: Sequence[bytes]) -> None:
         """Facts are found once by event id; a kill may come before or after the write."""
         await self._step()
-        for framed in frames:
+        for framed in (framed for part in frames for framed in split(part)):
             raw = unframed(framed)
-            self.facts[Event.FromString(raw).event_id] = raw
+            event = Event.FromString(raw)
+            assert event.type == kind
+            self.facts[event.event_id] = raw
         await self._step()
 
-    async def probe(self) -> None:
+    async def probe(self, kind: str) -> None:
         """Always well."""
 
-    async def mark(self, dirty: Sequence[Mark]) -> None:
-        """One transaction."""
+    async def mark(self, dirty: Collection[Mark]) -> None:
+        """One insert, at the engine's clock."""
         await self._step()
-        self.dirty.update(dirty)
+        self.clock += 1
+        self.marked |= dict.fromkeys(dirty, self.clock)
         await self._step()
+
+    @property
+    def dirty(self) -> list[Mark]:
+        """What was marked at or after its last recomputation began."""
+        return [mark for mark, at in self.marked.items() if at >= self.finished.get(mark, 0)]
+
+    async def mark_usage(self, used: Sequence[UsageKey]) -> None:
+        """One transaction; windows of usage have a model of their own."""
 
     async def reduce(self, streams: Sequence[StreamChange], sessions: Sequence[SessionChange]) -> None:
         """One transaction."""
@@ -108,54 +124,66 @@ class World:
         """A step of ingestion, between whose halves another process may roll up."""
         if self.fate.strike():
             spared, self.fate = self.fate, Fate()
-            await RollUp(self, self).run()
+            await RollUp(self, self, Alone()).run()
             self.fate = spared
 
     async def bury(self, letters: Sequence[Letter]) -> None:
         """There is nothing to bury here."""
         raise AssertionError(letters)
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator["World"]:
-        """Nothing is cleared unless the turn ends well: `clear` is its last step."""
-        yield self
-
-    async def oldest(self, kind: Kind, limit: int) -> list[Dirty]:
-        """Marks with the generation they have now."""
+    async def oldest(self, kinds: Collection[Kind], limit: int) -> Dirty:
+        """Marks, and the time they are read."""
         self.fate.strike()
-        return [Dirty(m, n) for m, n in self.dirty.items() if m.kind is kind][:limit]
+        self.clock += 1
+        return Dirty([mark for mark in self.dirty if mark.kind in kinds][:limit], self.clock)
 
     async def recompute(self, kind: Kind, dirty: Sequence[Mark]) -> None:
-        """From the facts there are; more may arrive before the marks are cleared."""
+        """From the facts there are, hours and days from buckets; more may arrive before the marks are cleared."""
         self.fate.strike()
         for mark in dirty:
-            self.buckets[mark] = computed(mark, self.facts.values())
+            self.buckets[mark] = (
+                self._widened(mark) if kind in FINER else computed(mark, self.facts.values(), WIDTH[kind])
+            )
         self.fate.strike()
         self.meanwhile()
 
-    async def clear(self, done: Sequence[Dirty]) -> None:
-        """Only what was not marked again."""
+    def _widened(self, mark: Mark) -> tuple[int, ...]:
+        """The sums of the finer buckets inside."""
+        inside = [
+            found
+            for finer, found in self.buckets.items()
+            if (finer.kind, finer.tenant, finer.subject) == (FINER[mark.kind], mark.tenant, mark.subject)
+            and mark.bucket <= finer.bucket < mark.bucket + WIDTH[mark.kind]
+        ]
+        return tuple(map(sum, zip(*inside, strict=True)))
+
+    async def done(self, marks: Sequence[Mark], read_at: int) -> None:
+        """These wait no longer, unless they were marked at `read_at` or later."""
         self.fate.strike()
-        for entry in done:
-            if self.dirty[entry.mark] == entry.generation:
-                del self.dirty[entry.mark]
+        self.finished |= dict.fromkeys(marks, read_at)
 
 
-def computed(mark: Mark, facts: Iterable[bytes]) -> tuple[int, ...]:
+FINER = {coarse: fine for fine, coarse in COARSER.items()}
+BASE = {kind: FINER.get(FINER.get(kind, kind), FINER.get(kind, kind)) for kind in Kind}
+"""The five-minute kind that a kind is made of."""
+
+
+def computed(mark: Mark, facts: Iterable[bytes], width: int) -> tuple[int, ...]:
     """A roll-up with a sum, a count and an overlap, as the real ones have."""
     count = total = overlap = 0
+    kind, end = BASE[mark.kind], mark.bucket + width
     for raw in facts:
         event = Event.FromString(raw)
         if event.tenant_id != mark.tenant.bytes or str(UUID(bytes=event.stream_id)) != mark.subject:
             continue
-        inside = mark.bucket <= event.occurred_at < mark.bucket + BUCKET
-        if mark.kind is Kind.HEALTH and event.type == "stream-metrics" and inside:
+        inside = mark.bucket <= event.occurred_at < end
+        if kind is Kind.HEALTH and event.type == "stream-metrics" and inside:
             count, total = count + 1, total + event.stream_metrics.bitrate_kbps
-        if mark.kind is Kind.VIEWERS and event.user_connection.action == "disconnect":
+        if kind is Kind.VIEWERS and event.user_connection.action == "disconnect":
             began = event.occurred_at - event.user_connection.seconds * SECOND
             count += inside
-            overlap += max(0, min(event.occurred_at, mark.bucket + BUCKET) - max(began, mark.bucket))
-        if mark.kind is Kind.LIFECYCLE and event.type == "stream-lifecycle" and inside:
+            overlap += max(0, min(event.occurred_at, end) - max(began, mark.bucket))
+        if kind is Kind.LIFECYCLE and event.type == "stream-lifecycle" and inside:
             count += 1
     return count, total, overlap
 
@@ -219,9 +247,9 @@ async def live(world: World, log: Sequence[bytes], at_once: int) -> None:
     while committed < len(log):
         batch = [Arrived(decode(value), {}, str(n)) for n, value in enumerate(log)][committed:][:at_once]
         try:
-            await Ingest(world, world, world).take(batch)
+            await Ingest(world, world, world, world).take(batch)
             committed += len(batch)
-            await RollUp(world, world).run()
+            await RollUp(world, world, Alone()).run()
         except Killed:
             continue
 
@@ -230,7 +258,7 @@ async def settle(world: World) -> None:
     """Roll up until nothing is dirty."""
     while world.dirty:
         try:
-            await RollUp(world, world).run()
+            await RollUp(world, world, Alone()).run()
         except Killed:
             continue
 
@@ -250,7 +278,9 @@ def test_kills_replays_and_new_batches_leave_no_trace(
     asyncio.run(settle(calm))
     assert world.facts == calm.facts == {event.event_id: event.SerializeToString() for event in events}
     assert world.buckets == calm.buckets
-    assert world.buckets == {mark: computed(mark, world.facts.values()) for mark in touched(events)}
+    assert world.buckets == {
+        mark: computed(mark, world.facts.values(), WIDTH[mark.kind]) for mark in touched(events)
+    }
     assert (world.streams, world.sessions) == (calm.streams, calm.sessions)
 
 
@@ -263,18 +293,19 @@ def test_a_fact_that_arrives_during_a_roll_up_is_rolled_up_next(
         event.event_id = UUID(int=5000 + number).bytes
     world = World(Fate())
     late = b"".join(frame(event.SerializeToString()) for event in second)
-    asyncio.run(Ingest(world, world, world).take([arrived(first)]))
+    asyncio.run(Ingest(world, world, world, world).take([arrived(first)]))
 
     def once() -> None:
         world.meanwhile = lambda: None
         world.facts |= {event.event_id: event.SerializeToString() for event in second}
-        world.dirty.update(marks(decode(late).facts))
+        world.marked |= dict.fromkeys(marks(found(decode(late))), world.clock + 1)
+        world.clock += 1
 
     world.meanwhile = once
     asyncio.run(settle(world))
     asyncio.run(settle(world))
     assert world.buckets == {
-        mark: computed(mark, world.facts.values()) for mark in touched([*first, *second])
+        mark: computed(mark, world.facts.values(), WIDTH[mark.kind]) for mark in touched([*first, *second])
     }
 
 
@@ -286,7 +317,14 @@ def arrived(events: Sequence[Event]) -> Arrived:
 def touched(events: Sequence[Event]) -> set[Mark]:
     """The buckets these events belong to."""
     value = b"".join(frame(event.SerializeToString()) for event in events)
-    return marks(decode(value).facts)
+    buckets = marks(found(decode(value)))
+    hours = coarser(buckets)
+    return buckets | hours | coarser(hours)
+
+
+def found(decoded: Decoded) -> set[Fact]:
+    """The facts of a record, those read whole and those touched."""
+    return {*decoded.facts, *(fact for one in decoded.touched for fact in one.facts())}
 
 
 @UNHURRIED
@@ -295,9 +333,9 @@ def test_state_does_not_depend_on_order_or_repetition(events: list[Event], chanc
     shuffled = [*events, *events]
     chance.shuffle(shuffled)
     one, other = World(Fate()), World(Fate())
-    asyncio.run(Ingest(one, one, one).take([arrived(sorted(events, key=lambda e: e.occurred_at))]))
+    asyncio.run(Ingest(one, one, one, one).take([arrived(sorted(events, key=lambda e: e.occurred_at))]))
     for event in shuffled:
-        asyncio.run(Ingest(other, other, other).take([arrived([event])]))
+        asyncio.run(Ingest(other, other, other, other).take([arrived([event])]))
     assert (one.streams, one.sessions) == (other.streams, other.sessions)
 
 
@@ -305,7 +343,9 @@ def test_state_does_not_depend_on_order_or_repetition(events: list[Event], chanc
 @given(st.integers(0, 10 * BUCKET), st.integers(0, 3 * BUCKET))
 def test_a_fact_marks_every_bucket_it_lasted_in_and_no_other(at: int, lasted: int) -> None:
     fact = Fact(TENANTS[0], "user-connection", "s", at + 4 * BUCKET, lasted)
-    found = sorted(mark.bucket for mark in marks([fact]))
+    whole = {mark for mark in marks([fact]) if mark.kind is Kind.SESSIONS}
+    found = sorted(mark.bucket for mark in marks([fact]) - whole)
+    assert [mark.bucket for mark in whole] == found[-1:]
     assert found[-1] <= fact.occurred_at < found[-1] + BUCKET
     assert found[0] <= fact.occurred_at - lasted < found[0] + BUCKET
     assert found == list(range(found[0], found[-1] + 1, BUCKET))
@@ -317,4 +357,27 @@ def test_a_record_is_the_concatenation_of_its_frames(events: list[Event]) -> Non
     value = b"".join(frame(event.SerializeToString()) for event in events)
     assert b"".join(split(value)) == value
     assert [unframed(framed) for framed in split(value)] == [event.SerializeToString() for event in events]
-    assert not decode(value).bad
+    decoded = decode(value)
+    assert not decoded.bad
+    by_type = {kind: split(part.framed) for kind, part in decoded.parts.items()}
+    assert sorted(framed for found in by_type.values() for framed in found) == sorted(split(value))
+    assert all(Event.FromString(unframed(f)).type == kind for kind, found in by_type.items() for f in found)
+
+
+@UNHURRIED
+@given(histories())
+def test_a_scan_marks_what_reading_every_event_would(events: list[Event]) -> None:
+    value = b"".join(frame(event.SerializeToString()) for event in events)
+    every = set()
+    for event in events:
+        lasted = event.stream_lifecycle.duration_ms * 1000 or event.user_connection.seconds * SECOND
+        stream = str(UUID(bytes=event.stream_id))
+        every.add(Fact(UUID(bytes=event.tenant_id), event.type, stream, event.occurred_at, lasted))
+    scanned = marks(found(decode(value)))
+    assert scanned >= marks(every)
+    margin = 1 << 24
+    for extra in scanned - marks(every):
+        near = (at.occurred_at for at in every if at.subject == extra.subject)
+        assert min(abs(at - extra.bucket) % BUCKET for at in near) <= margin or any(
+            BUCKET - abs(at.occurred_at - extra.bucket) % BUCKET <= margin for at in every
+        )

@@ -15,7 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from frameworks import __version__, assembly
+from frameworks.cli.engines import app as engines_app
+from frameworks.cli.history import app as history_app
 from frameworks.cli.layout import Layout, saved_ports
+from frameworks.cli.letters import app as letters_app
 from frameworks.kit.errors import Fault
 
 app = typer.Typer(
@@ -28,6 +31,9 @@ admin = typer.Typer(help="For operators.", no_args_is_help=True)
 config_app = typer.Typer(help="Settings: what there are, and whether yours are right.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 app.add_typer(config_app, name="config")
+app.add_typer(engines_app, name="engines")
+app.add_typer(letters_app, name="dlq")
+app.add_typer(history_app, name="periscope")
 
 _err = Console(stderr=True)
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Where the platform keeps everything.")]

@@ -1,11 +1,14 @@
 """`frameworks run`: one process, some modules."""
 
 import gc
+import os
 from collections.abc import Mapping
 
 import uvloop
 
 from frameworks.assembly import MODULES, chosen
+from frameworks.cli.flow import flow_reporter, process_name
+from frameworks.cli.presence import Present, announce, withdraw
 from frameworks.cli.registration import reporter
 from frameworks.contracts.permissions import RPC
 from frameworks.kit import config, log
@@ -23,7 +26,19 @@ def run_modules(targets: tuple[str, ...]) -> None:
     names = tuple(module.name for module in modules)
     if cluster and (loop := reporter(host, names, cluster)) is not None:
         host.spawn("host.registration", loop, module="host")
-    uvloop.run(serve(modules, host, on_ready=gc.freeze))
+    if (telling := flow_reporter(host, names)) is not None:
+        host.spawn("host.flow", telling, module="host")
+    try:
+        uvloop.run(serve(modules, host, on_ready=lambda: _ready(host, names)))
+    finally:
+        withdraw(host.data_dir, process_name(names), os.getpid())
+
+
+def _ready(host: ProcessHost, names: tuple[str, ...]) -> None:
+    """Say where this process can be asked, for `frameworks status`."""
+    address = config.load(HostSettings, config.environment()).admin_address
+    announce(host.data_dir, Present(process_name(names), os.getpid(), address, host.ports["host"], names))
+    gc.freeze()
 
 
 def _refuse_unknown(kinds: set[type], env: Mapping[str, str]) -> None:

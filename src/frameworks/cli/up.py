@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -29,6 +29,16 @@ from frameworks.kit.identity import register_service
 T = TypeVar("T")
 APP_WITHIN = 60.0
 STOP = (signal.SIGINT, signal.SIGTERM)
+
+
+class Engine(Protocol):
+    """What is started before the platform."""
+
+    async def start(self) -> None:
+        """Run it until `stop`."""
+
+    async def stop(self) -> None:
+        """Stop it."""
 
 
 class BootstrapFailed(Unavailable):
@@ -85,13 +95,17 @@ class Supervisor:
     async def _engines(self, stack: AsyncExitStack, progress: Progress) -> dict[str, str]:
         data = self._layout.data
         postgres = EmbeddedPostgres(data)
-        nats = Nats(data / "nats")
         clickhouse = ClickHouse(data / "clickhouse")
-        engines = (("PostgreSQL", postgres), ("NATS JetStream", nats), ("ClickHouse engine", clickhouse))
+        engines: list[tuple[str, Engine]] = [("PostgreSQL", postgres), ("ClickHouse engine", clickhouse)]
+        eventlog = os.environ.get("FRAMEWORKS_EVENTLOG", "")
+        if not eventlog:
+            nats = Nats(data / "nats")
+            engines.append(("NATS JetStream", nats))
+            eventlog = nats.url
         for _, engine in engines:
             stack.push_async_callback(engine.stop)
         await asyncio.gather(*(self._step(progress, name, engine.start()) for name, engine in engines))
-        return self._layout.environment(database=postgres.url, eventlog=nats.url, analytics=clickhouse.url)
+        return self._layout.environment(database=postgres.url, eventlog=eventlog, analytics=clickhouse.url)
 
     async def _app(self, stack: AsyncExitStack, env: Mapping[str, str]) -> None:
         ports = self._layout.ports

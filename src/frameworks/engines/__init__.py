@@ -1,1 +1,1 @@
-"""Supervisors of the embedded engines: PostgreSQL, NATS, the ClickHouse facade."""
+"""Supervisors of the embedded engines: PostgreSQL, NATS, the ClickHouse facade; Kafka on request."""

@@ -1,6 +1,6 @@
 """Counters, gauges and histograms with bounded label values, in this process's one registry."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 import prometheus_client
@@ -119,6 +119,17 @@ def histogram(
     """Declare a histogram (of seconds, unless `buckets` say otherwise), once per process."""
     metric = prometheus_client.Histogram(name, help, labels, buckets=buckets, registry=registry)
     return Histogram(metric, labels, bound)
+
+
+def totals(names: Iterable[str], registry: CollectorRegistry = REGISTRY) -> dict[str, float]:
+    """The value of each metric that this process has, added up over its labels; by the name it is scraped as."""
+    wanted = set(names)
+    found: dict[str, float] = {}
+    for metric in registry.restricted_registry(wanted).collect():
+        for sample in metric.samples:
+            if sample.name in wanted:
+                found[sample.name] = found.get(sample.name, 0.0) + sample.value
+    return found
 
 
 def exposition(registry: CollectorRegistry = REGISTRY) -> tuple[bytes, str]:

@@ -4,6 +4,8 @@ A module asks its `Host` for infrastructure only (settings, stores, peers, liste
 """
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Stub = TypeVar("Stub")
 ASGI = Callable[..., Awaitable[None]]
+Serve = Callable[[socket.socket, ssl.SSLContext | None], Awaitable[asyncio.Server]]
+"""Makes a server of a socket that listens, with TLS if there is a context."""
 
 
 class Host(Protocol):
@@ -46,6 +50,9 @@ class Host(Protocol):
 
     async def analytics(self) -> "Analytics":
         """The analytics engine."""
+
+    async def cluster_analytics(self) -> "Mapping[str, Analytics]":
+        """By cluster: the analytics engine it has of its own; a cluster that is not named uses `analytics()`."""
 
     async def eventlog(self) -> "EventLog":
         """The event log."""
@@ -78,6 +85,21 @@ class Host(Protocol):
         """Offer an ASGI application on its own port, bound before any module is ready.
 
         `setting` is the variable that holds the port, to be named when it is taken; with `tls` it is HTTPS.
+        """
+
+    def serve_socket(
+        self,
+        serve: Serve,
+        *,
+        service: str,
+        port: int,
+        address: str | None = None,
+        setting: str | None = None,
+        tls: "TlsFiles | None" = None,
+    ) -> None:
+        """Offer a protocol of the module's own on its own port, bound before any module is ready.
+
+        Connections are the module's to end, once the process stops.
         """
 
     def spawn(self, name: str, loop: Callable[[], Awaitable[None]], *, module: str) -> None:

@@ -33,6 +33,7 @@ class StaleCache(Generic[K, V]):
         self._size = size
         self._known: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self._loading: dict[K, asyncio.Lock] = {}
+        self._drops = 0
 
     async def get(self, key: K, *, stale: float | None = None) -> V:
         """The answer; while the source is away the last one, if younger than `stale`; else raises Unavailable."""
@@ -51,8 +52,10 @@ class StaleCache(Generic[K, V]):
     def drop(self, key: K) -> None:
         """Forget an answer that is known to have changed."""
         self._known.pop(key, None)
+        self._drops += 1
 
     async def _refresh(self, key: K, stale: float | None) -> V:
+        drops = self._drops
         try:
             value = await self._load(key)
         except Unavailable:
@@ -60,6 +63,9 @@ class StaleCache(Generic[K, V]):
             if found is None:
                 raise
             return found[1]
+        if drops != self._drops:
+            # It may have been asked for before the change that somebody dropped answers for.
+            return value
         self._known[key] = (self._clock.monotonic(), value)
         self._known.move_to_end(key)
         while len(self._known) > self._size:

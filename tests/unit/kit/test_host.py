@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
+from fixtures_tls import new_authority
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.wrappers_pb2 import StringValue
@@ -182,6 +184,26 @@ async def test_a_peer_can_be_named_by_address(env: dict[str, str], parrot: Servi
         assert (await stubs[0].Say(StringValue(value="hi"))).value == "bridge: hi"
 
 
+async def test_processes_on_ports_speak_tls_when_they_have_files(
+    env: dict[str, str], parrot: ServiceDescriptor, tmp_path: Path
+) -> None:
+    authority = new_authority()
+    authority.issue(tmp_path / "c.pem", tmp_path / "k.pem")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        named = env | {"FRAMEWORKS_PEER_PARROT": f"127.0.0.1:{probe.getsockname()[1]}"}
+    named["FRAMEWORKS_RPC_CLEAR"] = "never"
+    with pytest.raises(BadSetting, match="clear text"):
+        async with served(named, parrot_module(parrot)):
+            pass
+    named["FRAMEWORKS_RPC_TLS_CA"] = str(authority.keep(tmp_path / "ca.pem"))
+    files = {name: str(tmp_path / file) for name, file in (("CERTIFICATE", "c.pem"), ("KEY", "k.pem"))}
+    serving = named | {f"FRAMEWORKS_RPC_TLS_{name}": file for name, file in files.items()}
+    stubs: list[Any] = []
+    async with served(serving, parrot_module(parrot)), served(named, bridge_module(stubs)):
+        assert (await stubs[0].Say(StringValue(value="hi"))).value == "bridge: hi"
+
+
 async def test_a_peer_that_is_away_is_unavailable_and_found_again(
     env: dict[str, str], parrot: ServiceDescriptor
 ) -> None:
@@ -206,7 +228,8 @@ async def test_probes_and_numbers_are_served(env: dict[str, str]) -> None:
             await get(host, "/ready"),
             await get(host, "/metrics"),
         )
-    assert health.json() == {"status": "ok", "failing_loops": {}, "facts": {"outbox": {"depth": 3}}}
+    said = {"status": "ok", "failing_loops": {}, "loops": [], "facts": {"outbox": {"depth": 3}}}
+    assert health.json() == said
     assert (ready.status_code, ready.json()) == (200, {"ready": True, "waiting_for": []})
     assert "frameworks_rpc_calls_total" in numbers.text
 
@@ -299,6 +322,38 @@ def web_module(port: int) -> Module:
 async def test_an_http_application_is_served_on_its_own_port(env: dict[str, str]) -> None:
     async with served(env, web_module(0)) as host:
         assert (await get(host, "/hello", "console")).text == "hello"
+
+
+async def test_a_protocol_of_the_modules_own_is_served_on_its_own_port(env: dict[str, str]) -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        writer.close()
+
+    async def listen(bound: socket.socket, _: ssl.SSLContext | None) -> asyncio.Server:
+        return await asyncio.start_server(greet, sock=bound)
+
+    @asynccontextmanager
+    async def start(host: Host) -> AsyncIterator[None]:
+        host.serve_socket(listen, service="signalman", port=0, setting="SIGNALMAN_PORT")
+        yield
+
+    async with served(env, module("signalman", start)) as host:
+        reader, writer = await asyncio.open_connection("127.0.0.1", host.ports["signalman"])
+        assert await reader.read() == b"hello"
+        writer.close()
+
+
+async def test_a_protocol_that_can_not_be_served_ends_the_process(env: dict[str, str]) -> None:
+    async def listen(_: socket.socket, __: ssl.SSLContext | None) -> asyncio.Server:
+        raise ValueError("no such protocol")
+
+    @asynccontextmanager
+    async def start(host: Host) -> AsyncIterator[None]:
+        host.serve_socket(listen, service="signalman", port=0)
+        yield
+
+    with pytest.raises(ProcessEnded, match="no such protocol"):
+        await serve([module("signalman", start)], make(env), signals=False)
 
 
 async def test_a_taken_port_is_named_with_its_setting(env: dict[str, str]) -> None:

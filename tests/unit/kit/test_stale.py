@@ -72,3 +72,22 @@ async def test_only_so_many_answers_are_kept() -> None:
     for key in ("a", "b", "c", "a"):
         await cache.get(key)
     assert source.asked == 4
+
+
+async def test_an_answer_asked_for_before_a_drop_is_not_kept() -> None:
+    answers, clock = [1, 2], FakeClock()
+    gate = asyncio.Event()
+
+    async def load(key: str) -> int:
+        found = answers.pop(0)
+        if found == 1:
+            await gate.wait()
+        return found
+
+    cache: StaleCache[str, int] = StaleCache(load, clock, Ages(fresh=5, stale=60))
+    early = asyncio.ensure_future(cache.get("a"))
+    await asyncio.sleep(0)
+    cache.drop("a")
+    gate.set()
+    assert await early == 1
+    assert await cache.get("a") == 2

@@ -30,7 +30,7 @@ export const pages: Page[] = [
   { path: "/developer", title: "Developer", kind: "member", load: () => import("./pages/developer/Developer.svelte"), key: () => "developer" },
   { path: "/developer/:tab", title: "Developer", kind: "member", load: () => import("./pages/developer/Developer.svelte"), key: () => "developer" },
   { path: "/nodes", title: "Nodes", kind: "member", load: () => import("./pages/Nodes.svelte") },
-  { path: "/pipeline", title: "Pipeline", kind: "member", load: () => import("./pages/Pipeline.svelte") },
+  { path: "/pipeline", title: "Pipeline", kind: "member", load: () => import("./pages/pipeline/Pipeline.svelte") },
   { path: "/account", title: "Account", kind: "member", load: () => import("./pages/Account.svelte") },
   { path: "/login", title: "Sign in", kind: "door", load: () => import("./pages/door/SignIn.svelte") },
   { path: "/register", title: "Create an account", kind: "door", load: () => import("./pages/door/Register.svelte") },

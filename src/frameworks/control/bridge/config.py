@@ -1,6 +1,7 @@
 """Settings of Bridge."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import ClassVar
 
 
@@ -32,3 +33,7 @@ class Settings:
     """The RTMP port publishers are told."""
     foghorn_address: str = "127.0.0.1:18008"
     """Where a new edge node reaches Foghorn."""
+    telemetry_per_minute: int = 120
+    """Reports of players a client address may send each minute."""
+    requests_told_every: timedelta = timedelta(minutes=1)
+    """How often the number of API requests is written to history."""

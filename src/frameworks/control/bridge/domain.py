@@ -100,6 +100,18 @@ class StreamStarting(StreamNotPlayable):
         return {"code": self.word, "retry_after_ms": 2000}
 
 
+class StreamFull(StreamNotPlayable):
+    """As many people watch as the owner's plan allows."""
+
+    code = "bridge.stream_full"
+    word = "STREAM_FULL"
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """Also says when to ask again."""
+        return {"code": self.word, "retry_after_ms": 10_000}
+
+
 def global_id(kind: str, *parts: str) -> str:
     """The global id of a thing; composites are joined with `|`."""
     return base64.b64encode(f"{kind}:{'|'.join(parts)}".encode()).decode()

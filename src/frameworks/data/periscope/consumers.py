@@ -1,79 +1,198 @@
 """Inbound events of Periscope: records of `analytics_events`, taken in batches, committed after the sinks."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 from uuid import UUID
 
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
-from frameworks.contracts.framing import BrokenBatch, split, unframed
+from frameworks.contracts.framing import frame
 from frameworks.contracts.metrics import periscope as metrics
-from frameworks.contracts.pb.events_v1_pb2 import Event, EventBatch
-from frameworks.contracts.topics import ANALYTICS_EVENTS
+from frameworks.contracts.pb.events_v1_pb2 import Event, EventFrames
+from frameworks.contracts.topics import ANALYTICS_EVENTS, EVENT_TYPES
 from frameworks.data.periscope.domain import (
     BUCKET,
+    MARKING,
     SECOND,
     Decoded,
     Fact,
+    NodeHeard,
+    Part,
     SessionChange,
     StreamChange,
+    Touched,
     plain,
 )
-from frameworks.data.periscope.service.ingest import Arrived, Ingest
-from frameworks.kit.clock import Clock, jitter
+from frameworks.data.periscope.service.by_store import Takes
+from frameworks.data.periscope.service.ingest import Arrived
+from frameworks.data.periscope.service.usage_windows import Heard
+from frameworks.kit.clock import Clock, jitter, micros
 from frameworks.kit.errors import Unavailable
-from frameworks.kit.eventlog import EventLog, Record, Subscription
+from frameworks.kit.eventlog import EventLog, Record, Subscription, UnknownTopic
 from frameworks.kit.log import get
 
 GROUP = "periscope-ingest"
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+MOST_NODES = 10_000
+"""Nodes remembered between two times someone asks for them."""
 
 T = TypeVar("T")
 
 log = get("periscope-ingest")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """How many records and bytes are gathered, and for how long (seconds) before and after the first."""
+
+    records: int = 2000
+    size: int = 16 * 1024**2
+    wait: float = 1.0
+    linger: float = 0.0
+
+
 class Consumer:
-    """Reads the log as one member of the group `periscope-ingest`."""
+    """Reads one topic of the log as one member of the group `periscope-ingest`."""
 
     def __init__(
-        self, eventlog: EventLog, ingest: Ingest, clock: Clock, *, records: int, wait: timedelta
+        self,
+        eventlog: EventLog,
+        ingest: Takes,
+        clock: Clock,
+        batching: Batching,
+        topic: str = ANALYTICS_EVENTS,
     ) -> None:
         self._eventlog = eventlog
         self._ingest = ingest
         self._clock = clock
-        self._records = records
-        self._wait = wait.total_seconds()
+        self._batching = batching
         self._subscription: Subscription | None = None
+        self._stored: dict[int, int] = {}
+        self._heard: dict[tuple[str, str], Heard] = {}
+        self._unclaimed = self._taken = 0
+        self._lags: Mapping[int, int] = {}
+        self.topic = topic
         self.last_error = ""
         """Why the last batch had to wait; empty when it did not."""
+        self.reason = ""
+        """The same in words."""
 
     async def run(self) -> None:
         """Consume for ever; while a sink is away the batch waits, nothing is skipped."""
-        async with self._eventlog.subscribe(ANALYTICS_EVENTS, group=GROUP) as subscription:
+        async with AsyncExitStack() as stack:
+            subscription = await self._patiently(
+                lambda: stack.enter_async_context(self._eventlog.subscribe(self.topic, group=GROUP))
+            )
             self._subscription = subscription
-            while True:
-                await self.step(subscription)
+            storing: asyncio.Task[None] | None = None
+            try:
+                while True:
+                    records = await self._gather(subscription)
+                    batch = await _read(records)
+                    if storing is not None:
+                        await storing
+                    storing = asyncio.create_task(self._store(subscription, records, batch))
+            finally:
+                if storing is not None:
+                    storing.cancel()
 
     async def step(self, subscription: Subscription) -> int:
         """Take one batch and commit it; the number of records."""
-        records = await self._patiently(lambda: subscription.fetch(self._records, self._wait))
+        records = await self._gather(subscription)
+        await self._store(subscription, records, await _read(records))
+        return len(records)
+
+    async def _gather(self, subscription: Subscription) -> list[Record]:
+        """The next records, more than a few when more are there."""
+        batching = self._batching
+        records = await self._patiently(lambda: subscription.fetch(batching.records, batching.wait))
+        until = self._clock.monotonic() + batching.linger
+        size = sum(len(record.value) for record in records)
+        while records and len(records) < batching.records and size < batching.size:
+            left = until - self._clock.monotonic()
+            if left <= 0:
+                break
+            try:
+                more = await subscription.fetch(batching.records - len(records), left)
+            except Unavailable:
+                break
+            records += more
+            size += sum(len(record.value) for record in more)
+        return records
+
+    async def _store(
+        self, subscription: Subscription, records: Sequence[Record], batch: Sequence[Arrived]
+    ) -> None:
+        """Store a batch, then commit it."""
         if not records:
-            return 0
-        batch = [_arrived(record) for record in records]
+            return
         taken = await self._patiently(lambda: self._ingest.take(batch))
         await self._patiently(lambda: subscription.commit(records))
+        self._remember(records, batch)
+        self._unclaimed += taken.unclaimed
+        self._taken += taken.stored
         metrics.STORED.inc(taken.stored)
         metrics.BURIED.inc(taken.buried)
+        metrics.UNCLAIMED.inc(taken.unclaimed)
         metrics.BATCHES.observe(taken.stored)
         if taken.buried:
             log.error("events.buried", count=taken.buried)
-        return len(records)
 
-    async def lag(self) -> int:
-        """Records waiting in the partitions this process has; 0 while it does not read."""
-        return await self._subscription.lag() if self._subscription is not None else 0
+    def facts(self) -> dict[str, object]:
+        """What `/health` says of this reader."""
+        worst = max(self._lags, key=lambda number: self._lags[number], default=0)
+        return {
+            self.topic: {
+                "group": GROUP,
+                "last_error": self.last_error,
+                "reason": self.reason,
+                "unclaimed": self._unclaimed,
+                "stored": self._taken,
+                "lag": sum(self._lags.values()),
+                "worst_lag": self._lags.get(worst, 0),
+                "worst_partition": worst,
+                "partitions": len(self._lags),
+            }
+        }
+
+    async def measure(self) -> None:
+        """Look how far behind it is; while the log is away it is as far as it was."""
+        if self._subscription is not None:
+            try:
+                self._lags = dict(await self._subscription.lags())
+            except Unavailable as away:
+                log.warning("lag.unknown", code=away.code)
+
+    async def reached(self) -> Mapping[int, int]:
+        """By partition it has: until when (microseconds) everything appended is stored and marked."""
+        if self._subscription is None:
+            return {}
+        before = micros(self._clock.now())
+        lags = await self._subscription.lags()
+        return {number: before if lag == 0 else self._stored.get(number, 0) for number, lag in lags.items()}
+
+    def heard(self) -> list[Heard]:
+        """The nodes heard of since it was asked last, each as it was last."""
+        nodes, self._heard = self._heard, {}
+        return list(nodes.values())
+
+    def _remember(self, records: Sequence[Record], batch: Sequence[Arrived]) -> None:
+        for record, arrived in zip(records, batch, strict=True):
+            at = self._stored[record.partition] = max(
+                self._stored.get(record.partition, 0), record.timestamp_us
+            )
+            for node in arrived.decoded.nodes:
+                place = node.cluster, node.node
+                if place in self._heard or len(self._heard) < MOST_NODES:
+                    before = self._heard.get(place)
+                    self._heard[place] = Heard(
+                        node if before is None or node.at > before.node.at else before.node, at
+                    )
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do it until it succeeds; only a dependency that is away is waited for."""
@@ -81,69 +200,146 @@ class Consumer:
         while True:
             try:
                 done = await work()
-            except Unavailable as away:
-                self.last_error = away.code
-                metrics.PAUSES.inc()
+            except (Unavailable, UnknownTopic) as away:
+                self.last_error, self.reason = away.code, away.message
+                metrics.PAUSES.labels(away.code).inc()
                 log.warning("batch.delayed", reason=away.message, code=away.code, seconds=wait)
                 await self._clock.sleep(jitter(wait))
                 wait = min(wait * 2, LONGEST_WAIT)
             else:
-                self.last_error = ""
+                self.last_error = self.reason = ""
                 return done
 
 
 def decode(value: bytes) -> Decoded:
-    """Read a record's events; what is no event is set apart, byte for byte."""
+    """Sort a record's events by type, reading only what changes state or usage; no event is set apart."""
     try:
-        frames = split(value)
-    except BrokenBatch:
-        return Decoded((), (value,), (), (), ())
-    try:
-        events: Sequence[Event] = EventBatch.FromString(value).events
+        frames = EventFrames.FromString(value)
     except DecodeError:
-        return _decode_singly(frames)
-    return _decoded(frames, (), events)
-
-
-def _decode_singly(frames: Sequence[bytes]) -> Decoded:
-    good: list[bytes] = []
-    bad: list[bytes] = []
-    events: list[Event] = []
-    for frame in frames:
+        return Decoded({}, (value,), (), (), ())
+    if len(UnknownFieldSet(frames)):
+        return Decoded({}, (value,), (), (), ())
+    reading = Reading()
+    for body in frames.events:
         try:
-            events.append(Event.FromString(unframed(frame)))
-            good.append(frame)
-        except DecodeError:
-            bad.append(frame)
-    return _decoded(good, bad, events)
+            name = _NAMES[body[18 : 21 + body[19]]] if body[:2] == _ID_HEAD else ""
+        except (KeyError, IndexError):
+            name = ""
+        if name:
+            reading.by_type.setdefault(name, []).append(body)
+        else:
+            reading.odd(body)
+    return reading.decoded()
 
 
-def _decoded(frames: Sequence[bytes], bad: Sequence[bytes], events: Sequence[Event]) -> Decoded:
-    touched: set[tuple[bytes, str, bytes | str, int, int]] = set()
-    streams: list[StreamChange] = []
-    sessions: list[SessionChange] = []
-    for event in events:
-        kind, at, lasted = event.type, event.occurred_at // BUCKET * BUCKET, 0
-        if kind == "stream-lifecycle":
-            streams.append(_stream_change(event))
-            at, lasted = event.occurred_at, event.stream_lifecycle.duration_ms * 1000
-        elif kind == "user-connection":
-            sessions.append(_session_change(event))
-            at, lasted = event.occurred_at, event.user_connection.seconds * SECOND
-        touched.add((event.tenant_id, kind, event.stream_id or event.node_id, at, lasted))
-    return Decoded(frames, bad, [_fact(*one) for one in touched], streams, sessions)
+_ID_HEAD = b"\n\x10"
+_NAMES = {b"\x12%c%b\x19" % (len(name), name.encode()): name for name in EVENT_TYPES}
+"""What follows the id in an event whose fields come in order: the type, and the tag of the time.
+
+Everything up to the stream's id then lies at a known place. An event that is laid out otherwise is decoded whole.
+"""
+_READ = frozenset({"stream-lifecycle", "user-connection", "node-lifecycle", "api-requests"})
+"""Types decoded whole: state or usage is made of them."""
+_MARKED = MARKING - _READ
 
 
-def _fact(tenant: bytes, kind: str, subject: bytes | str, at: int, lasted: int) -> Fact:
-    name = subject if isinstance(subject, str) else str(UUID(bytes=subject))
-    return Fact(UUID(bytes=tenant), kind, plain(name), at, lasted)
+class Reading:
+    """What a record is found to hold."""
+
+    def __init__(self) -> None:
+        self.by_type: dict[str, list[bytes]] = {}
+        self._odd: dict[str, list[bytes]] = {}
+        self._bad: list[bytes] = []
+        self._facts: list[Fact] = []
+        self._touched: set[Touched] = set()
+        self._streams: list[StreamChange] = []
+        self._sessions: list[SessionChange] = []
+        self._nodes: list[NodeHeard] = []
+
+    def odd(self, body: bytes) -> None:
+        """An event whose fields lie elsewhere, or bytes that are none."""
+        try:
+            event = Event.FromString(body)
+            self._read(event)
+        except (DecodeError, ValueError):
+            self._bad.append(frame(body))
+        else:
+            self._odd.setdefault(event.type, []).append(body)
+
+    def decoded(self) -> Decoded:
+        """Everything found."""
+        for name in self.by_type.keys() & _READ:
+            self.by_type[name] = [body for body in self.by_type[name] if self._is_read(body)]
+        for name in self.by_type.keys() & _MARKED:
+            self._touch(name, self.by_type[name])
+        for name, bodies in self._odd.items():
+            self.by_type.setdefault(name, []).extend(bodies)
+        parts = {
+            name: Part(len(bodies), EventFrames(events=bodies).SerializeToString())
+            for name, bodies in self.by_type.items()
+            if bodies
+        }
+        return Decoded(
+            parts, self._bad, self._facts, self._streams, self._sessions, self._nodes, self._touched
+        )
+
+    def _is_read(self, body: bytes) -> bool:
+        try:
+            self._read(Event.FromString(body))
+        except (DecodeError, ValueError):
+            self._bad.append(frame(body))
+            return False
+        return True
+
+    def _read(self, event: Event) -> None:
+        """Everything an event changes. Raises ValueError when an id is none."""
+        fact = _fact(event)
+        if event.type == "stream-lifecycle":
+            self._streams.append(_stream_change(event))
+        elif event.type == "user-connection":
+            self._sessions.append(_session_change(event))
+        elif event.type == "node-lifecycle":
+            self._nodes.append(NodeHeard(plain(event.cluster_id), plain(event.node_id), event.occurred_at))
+        self._facts.append(fact)
+
+    def _touch(self, name: str, bodies: Sequence[bytes]) -> None:
+        """Where events of a type fall: the upper bytes of the time, the version, the tenant's and the stream's id."""
+        start = 24 + len(name)
+        for key in {body[start : start + 43] for body in bodies}:
+            if key[5:6] == b" " and key[7:9] == b"*\x10" and key[25:27] == b"2\x10" and key[6] < 128:
+                self._touched.add(Touched(name, key[:5], key[9:25], key[27:43]))
+            else:
+                self._facts += [
+                    _fact(Event.FromString(body)) for body in bodies if body[start : start + 43] == key
+                ]
+
+
+@lru_cache(8192)
+def _id(raw: bytes) -> UUID:
+    """The id these bytes are; streams and tenants recur."""
+    return UUID(bytes=raw)
+
+
+@lru_cache(8192)
+def _text(raw: bytes) -> str:
+    return str(UUID(bytes=raw))
+
+
+def _fact(event: Event) -> Fact:
+    at, lasted = event.occurred_at // BUCKET * BUCKET, 0
+    if event.type == "stream-lifecycle":
+        at, lasted = event.occurred_at, event.stream_lifecycle.duration_ms * 1000
+    elif event.type == "user-connection":
+        at, lasted = event.occurred_at, event.user_connection.seconds * SECOND
+    subject = _text(event.stream_id) if event.stream_id else plain(event.node_id)
+    return Fact(_id(event.tenant_id), event.type, subject, at, lasted, plain(event.cluster_id))
 
 
 def _stream_change(event: Event) -> StreamChange:
     found = event.stream_lifecycle
     return StreamChange(
-        tenant=UUID(bytes=event.tenant_id),
-        stream=UUID(bytes=event.stream_id),
+        tenant=_id(event.tenant_id),
+        stream=_id(event.stream_id),
         epoch=event.claim_epoch,
         state=plain(found.state),
         at=event.occurred_at,
@@ -160,8 +356,8 @@ def _stream_change(event: Event) -> StreamChange:
 def _session_change(event: Event) -> SessionChange:
     found = event.user_connection
     return SessionChange(
-        tenant=UUID(bytes=event.tenant_id),
-        stream=UUID(bytes=event.stream_id),
+        tenant=_id(event.tenant_id),
+        stream=_id(event.stream_id),
         node=plain(event.node_id),
         session=plain(found.session_id),
         opened=found.action == "connect",
@@ -169,6 +365,12 @@ def _session_change(event: Event) -> SessionChange:
     )
 
 
-def _arrived(record: Record) -> Arrived:
-    origin = f"{record.topic}/{record.partition}/{record.offset}"
-    return Arrived(decode(record.value), record.headers, origin)
+async def _read(records: Sequence[Record]) -> list[Arrived]:
+    """Records with what is in them; others get their turn now and then."""
+    batch = []
+    for number, record in enumerate(records, start=1):
+        origin = f"{record.topic}/{record.partition}/{record.offset}"
+        batch.append(Arrived(decode(record.value), record.headers, origin))
+        if number % 32 == 0:
+            await asyncio.sleep(0)
+    return batch

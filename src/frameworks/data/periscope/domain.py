@@ -1,8 +1,9 @@
 """Events as Periscope counts them: frames of a record, buckets they change, state they reduce to. Pure rules."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 from uuid import UUID
 
 from frameworks.kit.errors import Refusal
@@ -21,14 +22,42 @@ class BadFrames(Refusal):
     code = "periscope.bad_frames"
 
 
+HOUR = 12 * BUCKET
+DAY = 24 * HOUR
+
+
 class Kind(Enum):
-    """The roll-ups, by the facts they are made of."""
+    """What is recomputed: five-minute buckets by the facts they are made of, their hours and days, and sessions."""
 
     HEALTH = "health"
     LIFECYCLE = "lifecycle"
     VIEWERS = "viewers"
     NODES = "nodes"
+    SESSIONS = "sessions"
+    """Viewer sessions with a fact in the bucket."""
+    CLAIMS = "claims"
+    """Publishers' claims with a fact in the bucket."""
+    HEALTH_1H = "health_1h"
+    LIFECYCLE_1H = "lifecycle_1h"
+    VIEWERS_1H = "viewers_1h"
+    NODES_1H = "nodes_1h"
+    HEALTH_1D = "health_1d"
+    LIFECYCLE_1D = "lifecycle_1d"
+    VIEWERS_1D = "viewers_1d"
+    NODES_1D = "nodes_1d"
 
+
+COARSER: Mapping[Kind, Kind] = {
+    Kind(f"{name}{fine}"): Kind(f"{name}{coarse}")
+    for name in ("health", "lifecycle", "viewers", "nodes")
+    for fine, coarse in (("", "_1h"), ("_1h", "_1d"))
+}
+"""A bucket makes its hour dirty, an hour its day."""
+HOURS_AND_DAYS = frozenset(COARSER.values())
+FROM_FACTS = frozenset(Kind) - HOURS_AND_DAYS
+NODE_KINDS = frozenset({Kind.NODES, Kind.NODES_1H, Kind.NODES_1D})
+WIDTH: Mapping[Kind, int] = {kind: {"_1h": HOUR, "_1d": DAY}.get(kind.value[-3:], BUCKET) for kind in Kind}
+"""How long a bucket of each kind is, in microseconds."""
 
 _KINDS: Mapping[str, Kind] = {
     "stream-metrics": Kind.HEALTH,
@@ -38,6 +67,10 @@ _KINDS: Mapping[str, Kind] = {
     "user-connection": Kind.VIEWERS,
     "node-lifecycle": Kind.NODES,
 }
+_WHOLE: Mapping[str, Kind] = {"user-connection": Kind.SESSIONS, "stream-lifecycle": Kind.CLAIMS}
+"""What is recomputed as a whole, found by any of its facts."""
+MARKING = frozenset(_KINDS)
+"""The event types that change a roll-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +92,45 @@ class Fact:
     subject: str
     occurred_at: int
     lasted: int = 0
+    cluster: str = ""
+
+
+_STEP = 1 << 24
+"""Microseconds (17 s) told apart by the five upper bytes of a time."""
+
+
+class Touched(NamedTuple):
+    """Events of one type and stream, as bytes: `upper` is the five upper bytes of their time."""
+
+    type: str
+    upper: bytes
+    tenant: bytes
+    stream: bytes
+
+    def facts(self) -> "set[Fact]":
+        """A fact in each bucket these events can lie in: two when the border is between."""
+        first = int.from_bytes(self.upper, "little") * _STEP
+        tenant, stream = UUID(bytes=self.tenant), str(UUID(bytes=self.stream))
+        starts = {at // BUCKET * BUCKET for at in (first, first + _STEP - 1)}
+        return {Fact(tenant, self.type, stream, at) for at in starts}
+
+
+@dataclass(frozen=True, slots=True)
+class UsageKey:
+    """What a tenant used on a cluster in the bucket from `at` (microseconds); "" for what has no cluster."""
+
+    tenant: UUID
+    cluster: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHeard:
+    """A node that said how it is: what it recorded before has arrived, since a node's log is sent in order."""
+
+    cluster: str
+    node: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +169,66 @@ class SessionChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """One log record, read: `frames` can be stored, `bad` can not."""
+class Part:
+    """Events of one type, framed one after the other."""
 
-    frames: Sequence[bytes]
+    count: int
+    framed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One log record, read: its events by type, which can be stored, and frames that are no event."""
+
+    parts: Mapping[str, Part]
     bad: Sequence[bytes]
     facts: Sequence[Fact]
     streams: Sequence[StreamChange]
     sessions: Sequence[SessionChange]
+    nodes: Sequence[NodeHeard] = ()
+    touched: Collection[Touched] = ()
+    """What the facts of types that are not read whole fall into."""
+
+
+_USED = frozenset({"stream-lifecycle", "user-connection", "api-requests"})
+"""The facts that usage is made of."""
+
+
+def usage_keys(facts: Iterable[Fact]) -> set[UsageKey]:
+    """Every usage window these facts can change."""
+    spans = {(fact.tenant, fact.cluster, *_span(fact)) for fact in facts if fact.type in _USED}
+    return {
+        UsageKey(tenant, cluster, n * BUCKET)
+        for tenant, cluster, first, last in spans
+        for n in range(first, last + 1)
+    }
 
 
 def marks(facts: Iterable[Fact]) -> set[Mark]:
     """Every bucket whose roll-up these facts can change."""
+    spans = {(fact.tenant, fact.type, fact.subject, *_span(fact)) for fact in facts if fact.type in MARKING}
     found: set[Mark] = set()
-    for fact in facts:
-        kind = _KINDS.get(fact.type)
-        if kind is None:
-            continue
-        last = fact.occurred_at // BUCKET
-        first = (fact.occurred_at - min(fact.lasted, LONGEST_SESSION)) // BUCKET
-        found.update(Mark(fact.tenant, kind, fact.subject, n * BUCKET) for n in range(first, last + 1))
+    for tenant, name, subject, first, last in spans:
+        kind = _KINDS[name]
+        found.update(Mark(tenant, kind, subject, n * BUCKET) for n in range(first, last + 1))
+        if name in _WHOLE:
+            found.add(Mark(tenant, _WHOLE[name], subject, last * BUCKET))
     return found
+
+
+def _span(fact: Fact) -> tuple[int, int]:
+    """The first and the last bucket a fact lasted in."""
+    began = fact.occurred_at - min(fact.lasted, LONGEST_SESSION)
+    return began // BUCKET, fact.occurred_at // BUCKET
+
+
+def coarser(dirty: Iterable[Mark]) -> set[Mark]:
+    """The hours of these buckets, the days of these hours."""
+    return {
+        Mark(mark.tenant, wider, mark.subject, mark.bucket // WIDTH[wider] * WIDTH[wider])
+        for mark in dirty
+        if (wider := COARSER.get(mark.kind)) is not None
+    }
 
 
 def newest(changes: Iterable[StreamChange]) -> list[StreamChange]:
@@ -137,35 +248,33 @@ class BadRange(Refusal):
 
 
 class BadSubject(Refusal):
-    """A stream id that is none."""
+    """A stream id that is none, or no subject where one is needed."""
 
     code = "periscope.bad_stream_id"
 
 
-DAY = 86_400 * SECOND
 LONGEST_RANGE = 400 * DAY
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a caller wants of history: from (inclusive) until (exclusive), of one stream, node or cluster."""
+    """What a caller wants of history: from (inclusive) until (exclusive), narrowed by what is not None."""
 
     from_at: int
     until_at: int
     stream: UUID | None = None
     node: str | None = None
     cluster: str | None = None
+    artifact: str | None = None
+    state: str | None = None
+    kind: str | None = None
+    scope: str | None = None
+    caller: str | None = None
+    operation: str | None = None
 
 
 def asked(
-    from_at: int,
-    until_at: int,
-    now: int,
-    *,
-    stream: str = "",
-    node: str = "",
-    cluster: str = "",
-    usual: int = DAY,
+    from_at: int, until_at: int, now: int, *, stream: str = "", usual: int = DAY, **narrowed: str
 ) -> Asked:
     """Check and complete a request: without a range, the `usual` time until now. Raises BadRange, BadSubject."""
     end = until_at or now
@@ -174,7 +283,8 @@ def asked(
         raise BadRange("The range ends before it begins.")
     if end - begin > LONGEST_RANGE:
         raise BadRange("A range has at most 400 days.", days=400)
-    return Asked(begin, end, stream_id(stream) if stream else None, node or None, cluster or None)
+    named = {name: text for name, text in narrowed.items() if text}
+    return Asked(begin, end, stream_id(stream) if stream else None, **named)
 
 
 def stream_id(text: str) -> UUID:
@@ -183,3 +293,14 @@ def stream_id(text: str) -> UUID:
         return UUID(text)
     except ValueError as error:
         raise BadSubject("A stream id is a UUID.") from error
+
+
+def reached(furthest: Mapping[int, int], buckets: int) -> list[int]:
+    """How many sessions came at least as far as each bucket, from how many ended in which."""
+    found, total = [0] * buckets, 0
+    for bucket, sessions in furthest.items():
+        found[min(bucket, buckets - 1)] += sessions
+    for bucket in range(buckets - 1, -1, -1):
+        total += found[bucket]
+        found[bucket] = total
+    return found

@@ -1,15 +1,20 @@
 """The clock of Periscope: buckets that changed are recomputed, closed sessions are forgotten."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from frameworks.contracts.flow import REPORT_EVERY
 from frameworks.contracts.metrics import periscope as metrics
-from frameworks.contracts.topics import ANALYTICS_EVENTS
-from frameworks.data.periscope.service.roll_up import RollUp
-from frameworks.kit.clock import Clock
+from frameworks.data.periscope.domain import SECOND
+from frameworks.data.periscope.service.closing import Closer
+from frameworks.data.periscope.service.pipeline import Pipeline
+from frameworks.data.periscope.service.roll_up import GRAINS, RollUp
+from frameworks.data.periscope.service.usage_windows import Heard, Source, UsageWindows
+from frameworks.kit.clock import Clock, micros
 from frameworks.kit.log import get
 
-REPORT_EVERY = timedelta(seconds=5)
+WATCH_EVERY = timedelta(seconds=10)
 SWEEP_EVERY = timedelta(hours=1)
 
 log = get("periscope-ingest")
@@ -23,34 +28,77 @@ class Sessions(Protocol):
 
 
 class Reader(Protocol):
-    """A reader of the log in this process."""
+    """A reader of one topic in this process."""
 
-    last_error: str
-
-    async def lag(self) -> int:
-        """Records waiting."""
+    async def measure(self) -> None:
+        """Look how far behind it is."""
 
 
-class Reports(Protocol):
-    """Where readers say how far they got."""
+class Reached(Protocol):
+    """How far a reader of one topic in this process stored it."""
 
-    async def report(self, topic: str, reader: str, lag: int, last_error: str) -> None:
-        """Say how far this process got."""
+    topic: str
+
+    async def reached(self) -> Mapping[int, int]:
+        """By partition it has: until when everything appended is stored."""
+
+    def heard(self) -> Sequence[Heard]:
+        """The nodes heard of since it was asked last."""
 
 
-async def report_forever(reports: Reports, reader: Reader, clock: Clock) -> None:
-    """Say how far the reader got, every few seconds."""
+class Hearing(Protocol):
+    """Where readers say what completes usage windows."""
+
+    async def heard(self, reached: Mapping[Source, int], nodes: Sequence[Heard]) -> None:
+        """Say how far this process stored the log, and which nodes it heard of."""
+
+    async def waiting_until(self) -> int:
+        """The earliest end (microseconds) up to which a cluster is complete; 0 without clusters."""
+
+
+async def measure_forever(readers: Sequence[Reader], clock: Clock) -> None:
+    """Look how far behind the readers are, for the reports of this process."""
     while True:
-        await reports.report(ANALYTICS_EVENTS, "periscope-ingest", await reader.lag(), reader.last_error)
-        await clock.sleep(REPORT_EVERY.total_seconds())
+        for reader in readers:
+            await reader.measure()
+        await clock.sleep(REPORT_EVERY)
 
 
-async def roll_up_forever(roll_up: RollUp, clock: Clock, every: timedelta) -> None:
-    """A turn, a pause, for ever; a failing turn is repeated by whoever runs the loop."""
+async def watch_forever(pipeline: Pipeline, clock: Clock) -> None:
+    """Look at the pipeline now and then, so that `/health` says something when nobody asks."""
     while True:
-        done = await roll_up.run()
-        metrics.ROLLED_UP.inc(done)
+        await pipeline.status()
+        await clock.sleep(WATCH_EVERY.total_seconds())
+
+
+class Waiting(Protocol):
+    """Marks."""
+
+    async def waiting(self) -> tuple[int, int]:
+        """How many wait, and since when the oldest (microseconds; 0 when none)."""
+
+
+async def roll_up_forever(
+    roll_up: RollUp, waiting: Waiting, clock: Clock, every: timedelta, *, widen_every: timedelta
+) -> None:
+    """Buckets and sessions every turn, their hours and days now and then; a failing turn is repeated by the host."""
+    widened = clock.monotonic()
+    while True:
+        wide = clock.monotonic() - widened >= widen_every.total_seconds()
+        metrics.ROLLED_UP.inc(await roll_up.run(GRAINS if wide else GRAINS[:1]))
+        if wide:
+            widened = clock.monotonic()
+            metrics.DIRTY.set((await waiting.waiting())[0])
         await clock.sleep(every.total_seconds())
+
+
+async def close_forever(closer: Closer, clock: Clock, every: timedelta) -> None:
+    """Close sessions that have fallen silent."""
+    while True:
+        await clock.sleep(every.total_seconds())
+        looked_at = await closer.run()
+        if looked_at:
+            log.info("sessions.reviewed", count=looked_at)
 
 
 async def sweep_forever(sessions: Sessions, clock: Clock, kept: timedelta) -> None:
@@ -60,3 +108,18 @@ async def sweep_forever(sessions: Sessions, clock: Clock, kept: timedelta) -> No
         if forgotten:
             log.info("sessions.forgotten", count=forgotten)
         await clock.sleep(SWEEP_EVERY.total_seconds())
+
+
+async def usage_forever(
+    usage: UsageWindows, hearing: Hearing, readers: Sequence[Reached], clock: Clock, every: timedelta
+) -> None:
+    """Say how far this process is, then publish the usage windows that may be."""
+    while True:
+        for reader in readers:
+            reached = await reader.reached()
+            sources = {(reader.topic, number): at for number, at in reached.items()}
+            await hearing.heard(sources, reader.heard())
+        await usage.run()
+        if until := await hearing.waiting_until():
+            metrics.USAGE_BEHIND.set((micros(clock.now()) - until) / SECOND)
+        await clock.sleep(every.total_seconds())

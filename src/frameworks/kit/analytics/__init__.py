@@ -85,22 +85,30 @@ class Analytics:
             await self._client.command(sql, parameters=dict(params or {}))
 
     async def insert_protobuf(
-        self, table: str, *, message: str, schema_text: str, payload: bytes, dedupe_token: str = ""
+        self,
+        table: str,
+        *,
+        message: str,
+        schema_text: str,
+        payload: bytes,
+        dedupe_token: str = "",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """Insert `payload`, the bytes of a message whose field 1 repeats `message`; all of its rows or none.
 
         `schema_text` is one .proto file that imports nothing.
         """
-        settings = {
+        chosen = {
+            **(settings or {}),
             "format_schema_source": "string",
             "format_schema": schema_text,
             "format_schema_message_name": message,
         }
         if dedupe_token:
-            settings["insert_deduplication_token"] = dedupe_token
+            chosen["insert_deduplication_token"] = dedupe_token
         async with _faults(inserting=True):
             await self._client.raw_insert(
-                _table(table), insert_block=_envelope(payload), fmt="ProtobufList", settings=settings
+                _table(table), insert_block=_envelope(payload), fmt="ProtobufList", settings=chosen
             )
 
     async def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

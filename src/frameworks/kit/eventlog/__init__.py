@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from typing import ClassVar, Literal, Protocol
 from urllib.parse import urlsplit
 
-from frameworks.kit.errors import Kind, NotFound, Precondition, Refusal
+from frameworks.kit.errors import Kind, NotFound, Precondition, Refusal, Unavailable
 
-NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
-HEADER_NAME = re.compile(r"(?!nats-)[A-Za-z0-9_-]{1,100}", re.IGNORECASE)
+NAME = re.compile(r"(?=.{1,100}\Z)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?")
+"""A topic, or one mirrored from elsewhere: `<region>.<topic>`."""
+HEADER_NAME = re.compile(r"(?!nats-|frameworks-)[A-Za-z0-9_-]{1,100}", re.IGNORECASE)
 HEADER_VALUE = re.compile(r"([!-~]([ -~]{0,1022}[!-~])?)?")
 MAX_VALUE = 4 * 1024 * 1024
 
@@ -47,9 +48,21 @@ class NoAdapter(Precondition):
     code = "eventlog.no_adapter"
 
 
+class NoShrinking(Precondition):
+    """A topic can not lose partitions: records would lose their order."""
+
+    code = "eventlog.no_shrinking"
+
+
+class EventLogAway(Unavailable):
+    """The event log does not answer; nothing was lost that was acknowledged."""
+
+    code = "eventlog.away"
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A record to append; a `dedupe_id` seen within the topic's window is acknowledged, not stored again."""
+    """A record to append; its `dedupe_id` says which records are one and the same (see `EventLog.deduplicates`)."""
 
     topic: str
     partition: int
@@ -85,15 +98,28 @@ class Record:
     value: bytes
     headers: Mapping[str, str]
     timestamp_us: int
+    dedupe_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How much of a topic is kept: the oldest records go when either limit is passed."""
+    """How much of a topic is kept: the oldest records go soon after either limit is passed."""
 
     max_age: timedelta = timedelta(days=7)
     max_bytes: int = 1024**3
     dedupe_window: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a topic holds now."""
+
+    epoch: str
+    """Changes when the topic is made anew: an offset means nothing in another epoch."""
+    first: Mapping[int, int]
+    """Per partition: every record from this offset on is still there."""
+    end: Mapping[int, int]
+    """Per partition: every record so far has a smaller offset."""
 
 
 class Subscription(Protocol):
@@ -125,6 +151,14 @@ class Subscription(Protocol):
 class EventLog(Protocol):
     """An append-only log in topics and partitions."""
 
+    @property
+    def deduplicates(self) -> bool:
+        """Whether a `dedupe_id` seen within the topic's window is acknowledged and not stored again.
+
+        JetStream does. Kafka does not: a record published twice is stored twice, under the same
+        `Record.dedupe_id`, so whoever reads must be idempotent, as any reader of an at-least-once log must.
+        """
+
     async def ensure(self, topic: str, *, partitions: int, retention: Retention = ...) -> None:
         """Create the topic, or bring its retention and partition count up to date; it never shrinks."""
 
@@ -141,6 +175,9 @@ class EventLog(Protocol):
     ) -> AsyncIterator[Record]:
         """Every record from `start` to what was the end when it was called; touches no group."""
 
+    async def extent(self, topic: str) -> Extent:
+        """Which offsets of the topic can be read, and in which epoch."""
+
     def connected(self) -> bool:
         """Whether the log can be reached now."""
 
@@ -149,10 +186,16 @@ class EventLog(Protocol):
 
 
 async def connect(url: str, *, name: str = "frameworks") -> EventLog:
-    """The event log at `url` (`nats://token@host:port`); Unavailable when it does not answer."""
+    """The event log at `url`, `nats://token@host:port` or `kafka://host:port`; Unavailable without an answer."""
     scheme = urlsplit(url).scheme
     if scheme in {"nats", "tls"}:
         from frameworks.kit.eventlog import nats
 
         return await nats.connect(url, name=name)
-    raise NoAdapter(f"No event log adapter for {scheme or 'an URL without a scheme'}: use nats://.")
+    if scheme == "kafka":
+        from frameworks.kit.eventlog import kafka
+
+        return await kafka.connect(url, name=name)
+    raise NoAdapter(
+        f"No event log adapter for {scheme or 'an URL without a scheme'}: use nats:// or kafka://."
+    )

@@ -18,10 +18,12 @@ from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
 from frameworks.kit import log
-from frameworks.kit.errors import Precondition, Unavailable
 from frameworks.kit.eventlog import (
     MAX_VALUE,
     BadRecord,
+    EventLogAway,
+    Extent,
+    NoShrinking,
     Outgoing,
     Record,
     RecordTooLarge,
@@ -31,25 +33,13 @@ from frameworks.kit.eventlog import (
     UnknownTopic,
 )
 from frameworks.kit.eventlog.nats_groups import GroupSubscription
-from frameworks.kit.eventlog.nats_reading import Reader, SoloSubscription
+from frameworks.kit.eventlog.nats_reading import Reader, SoloSubscription, stream_of
 
 CONNECT_WITHIN = 5.0
 ACKNOWLEDGED_WITHIN = 15.0
 REQUEST_WITHIN = 5.0
 IN_FLIGHT = 256
 FAILURES = (NatsError, OSError, TimeoutError)
-
-
-class NoShrinking(Precondition):
-    """A topic can not lose partitions: records would lose their order."""
-
-    code = "eventlog.no_shrinking"
-
-
-class EventLogAway(Unavailable):
-    """The event log does not answer; nothing was lost that was acknowledged."""
-
-    code = "eventlog.away"
 
 
 @contextmanager
@@ -151,6 +141,8 @@ class Connection:
 class NatsEventLog:
     """The `EventLog` of a NATS server with JetStream."""
 
+    deduplicates = True
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._partitions: dict[str, int] = {}
@@ -169,7 +161,7 @@ class NatsEventLog:
         wanted = _stream(topic, partitions, retention or Retention())
         with unavailable(f"ensuring {topic}"):
             try:
-                existing = await self._connection.js.stream_info(topic)
+                existing = await self._connection.js.stream_info(stream_of(topic))
             except NotFoundError:
                 await self._connection.js.add_stream(wanted)
             else:
@@ -268,6 +260,17 @@ class NatsEventLog:
         finally:
             await reader.close()
 
+    async def extent(self, topic: str) -> Extent:
+        """Offsets are the stream's own sequence, so that its partitions share one range."""
+        with unavailable(topic):
+            found = await self._connection.js.stream_info(stream_of(topic))
+        partitions, state = range(_partitions(found.config)), found.state
+        return Extent(
+            epoch=str(found.created),
+            first=dict.fromkeys(partitions, max(1, state.first_seq)),
+            end=dict.fromkeys(partitions, state.last_seq + 1),
+        )
+
     async def _left(self, reader: Reader) -> int:
         with unavailable("during a replay"):
             return await reader.unread()
@@ -276,13 +279,15 @@ class NatsEventLog:
         """How many partitions the topic has; asked once."""
         if topic not in self._partitions:
             with unavailable(topic):
-                self._partitions[topic] = _partitions((await self._connection.js.stream_info(topic)).config)
+                self._partitions[topic] = _partitions(
+                    (await self._connection.js.stream_info(stream_of(topic))).config
+                )
         return self._partitions[topic]
 
 
 def _stream(topic: str, partitions: int, retention: Retention) -> StreamConfig:
     return StreamConfig(
-        name=topic,
+        name=stream_of(topic),
         subjects=[f"{topic}.*"],
         storage=StorageType.FILE,
         discard=DiscardPolicy.OLD,

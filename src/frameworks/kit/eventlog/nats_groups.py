@@ -22,7 +22,8 @@ from nats.js.kv import KeyValue
 from frameworks.kit import log
 from frameworks.kit.clock import SystemClock, jitter, random_text, uuid7
 from frameworks.kit.eventlog import Record, Start
-from frameworks.kit.eventlog.nats_reading import Away, Reader, first_offset, take_fairly, wait_for_records
+from frameworks.kit.eventlog.arrivals import wait_for_records
+from frameworks.kit.eventlog.nats_reading import Away, Reader, first_offset, take_fairly
 
 if TYPE_CHECKING:
     from frameworks.kit.eventlog.nats import Connection

@@ -6,7 +6,7 @@ record ended.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from frameworks.kit import log
 from frameworks.kit.clock import SystemClock, jitter, random_text
 from frameworks.kit.errors import Unavailable
 from frameworks.kit.eventlog import MAX_VALUE, Record, Start
+from frameworks.kit.eventlog.arrivals import wait_for_records
 
 if TYPE_CHECKING:
     from frameworks.kit.eventlog.nats import Connection
@@ -107,7 +108,7 @@ class Reader:
 
     async def unread(self) -> int:
         """How many stored records have not been taken yet."""
-        details = await self._connection.js.consumer_info(self._topic, self._consumer)
+        details = await self._connection.js.consumer_info(stream_of(self._topic), self._consumer)
         delivered = details.delivered.consumer_seq if details.delivered else 0
         return (details.num_pending or 0) + delivered - self._sequence + len(self._buffer)
 
@@ -148,14 +149,14 @@ class Reader:
             mem_storage=True,
             **options,
         )
-        await self._connection.js.add_consumer(self._topic, config)
+        await self._connection.js.add_consumer(stream_of(self._topic), config)
         self._consumer, self._sequence, self._made_after = name, 0, seeks
 
     async def _delete(self) -> None:
         if not self._connection.client.is_connected:
             return
         try:
-            await self._connection.js.delete_consumer(self._topic, self._consumer)
+            await self._connection.js.delete_consumer(stream_of(self._topic), self._consumer)
         except (NatsError, OSError, TimeoutError) as error:
             self._log.info("consumer.left_behind", reason=repr(error))
 
@@ -176,7 +177,9 @@ class Reader:
                 if len(self._buffer) >= BATCH // 2:
                     await self._room.wait()
                 await client.publish(
-                    f"$JS.API.CONSUMER.MSG.NEXT.{self._topic}.{self._consumer}", request, inbox.subject
+                    f"$JS.API.CONSUMER.MSG.NEXT.{stream_of(self._topic)}.{self._consumer}",
+                    request,
+                    inbox.subject,
                 )
                 await self._receive(inbox)
         finally:
@@ -214,6 +217,7 @@ class Reader:
                 if headers
                 else EMPTY_HEADERS,
                 timestamp_us=stamp // 1000,
+                dedupe_id=headers.get("Nats-Msg-Id", "") if headers else "",
             )
         )
         self._arrived.set()
@@ -232,31 +236,21 @@ def _ends_request(message: Msg) -> bool:
     return "max" in reason or "batch completed" in reason
 
 
+def stream_of(topic: str) -> str:
+    """The stream that holds a topic: a stream's name has no dots."""
+    return topic.replace(".", "__")
+
+
 async def first_offset(connection: "Connection", topic: str, partition: int, start: Start) -> int:
     """The offset of the first record wanted."""
     if start == "earliest":
         return 1
     if start == "latest":
-        return (await connection.js.stream_info(topic)).state.last_seq + 1
+        return (await connection.js.stream_info(stream_of(topic))).state.last_seq + 1
     if isinstance(start, Mapping):
         return max(1, start.get(partition, 1))
     assert isinstance(start, int)
     return max(1, start)
-
-
-async def wait_for_records(
-    take: Callable[[], list[Record]], arrived: asyncio.Event, timeout: float
-) -> list[Record]:
-    """What `take` gives, waiting for `arrived` until there is something or the time is up."""
-    try:
-        async with asyncio.timeout(timeout):
-            while True:
-                arrived.clear()
-                if records := take():
-                    return records
-                await arrived.wait()
-    except TimeoutError:
-        return []
 
 
 def take_fairly(readers: Sequence[Reader], limit: int) -> list[Record]:

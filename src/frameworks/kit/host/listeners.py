@@ -39,6 +39,21 @@ class _Server(uvicorn.Server):
         return stop
 
 
+def bound_socket(address: str, port: int, setting: str) -> socket.socket:
+    """A socket that listens; raises AddressTaken, which names the setting."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((address, port))
+        bound.listen(_BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise not_listening(address, port, setting, error) from error
+    bound.setblocking(False)
+    return bound
+
+
 @dataclass(slots=True)
 class Listener:
     """One application on one port."""
@@ -57,18 +72,8 @@ class Listener:
         """Take the port; raises AddressTaken, and BadSetting when the TLS files are no certificate and key."""
         if self.tls is not None:
             self.tls.context()
-        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind((self.address, self.port))
-            bound.listen(_BACKLOG)
-        except OSError as error:
-            bound.close()
-            raise not_listening(self.address, self.port, self.setting, error) from error
-        bound.setblocking(False)
-        self.port = bound.getsockname()[1]
-        self._socket = bound
+        self._socket = bound_socket(self.address, self.port, self.setting)
+        self.port = self._socket.getsockname()[1]
 
     def start(self, grace: float, failed: Callable[[str], None]) -> None:
         """Serve; requests under way get `grace` seconds at the stop; `failed` is told if it ends before."""

@@ -17,6 +17,7 @@ _FAILURES = metrics.counter(
 )
 _FIRST = 0.5
 _LONGEST = 30.0
+_WORDS = 300
 _SETTLED = 5.0
 """Seconds a restarted loop has to run before its module counts as ready again."""
 
@@ -29,7 +30,10 @@ class Loop:
     module: str
     work: Callable[[], Awaitable[None]]
     failing: bool = False
+    ended: bool = False
     attempts: int = 0
+    restarts: int = 0
+    last_error: str = ""
     failures: deque[float] = field(default_factory=deque)
 
 
@@ -73,6 +77,19 @@ class Loops:
                 found.setdefault(loop.module, []).append(loop.name)
         return found
 
+    def states(self) -> list[dict[str, object]]:
+        """Every loop: its state, how often it was restarted, and why the last time."""
+        return [
+            {
+                "module": loop.module,
+                "loop": loop.name,
+                "state": "failing" if loop.failing else ("ended" if loop.ended else "running"),
+                "restarts": loop.restarts,
+                "last_error": loop.last_error,
+            }
+            for loop in self._loops
+        ]
+
     def _start(self, loop: Loop) -> None:
         name = f"{loop.module}: {loop.name}"
         self._tasks.append(asyncio.get_running_loop().create_task(self._supervise(loop), name=name))
@@ -85,18 +102,22 @@ class Loops:
                 return
             except InvariantViolated as error:
                 logger.error("invariant.violated", exc_info=error)
+                loop.last_error = _words(error)
                 self._fatal(f"{loop.module}: {loop.name}: {error}")
                 return
             except (Unavailable, OSError) as error:
                 logger.warning("loop.failed", reason=str(error))
+                loop.last_error = _words(error)
             except Exception as error:
                 logger.error("loop.failed", exc_info=error)
+                loop.last_error = _words(error)
                 if self._exhausted(loop):
                     self._fatal(f"{loop.module}: {loop.name} failed {self._limit} times: {error!r}")
                     return
             _FAILURES.labels(loop.module, loop.name).inc()
             loop.failing = True
             loop.attempts += 1
+            loop.restarts += 1
             await self._clock.sleep(jitter(min(_LONGEST, _FIRST * 2 ** min(loop.attempts - 1, 10))))
 
     async def _run(self, loop: Loop) -> None:
@@ -104,7 +125,7 @@ class Loops:
         settled = asyncio.ensure_future(self._settle(loop))
         try:
             await loop.work()
-            loop.failing = False
+            loop.failing, loop.ended = False, True
         finally:
             settled.cancel()
 
@@ -120,3 +141,10 @@ class Loops:
         while loop.failures[0] < now - self._window:
             loop.failures.popleft()
         return len(loop.failures) >= self._limit
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, in one short line; of a bug only its kind, since its text may hold anything."""
+    if isinstance(error, Unavailable | OSError):
+        return str(error)[:_WORDS]
+    return f"A bug ({type(error).__name__}): look for loop.failed in the log."

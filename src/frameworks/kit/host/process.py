@@ -14,14 +14,15 @@ from frameworks.kit import config, log
 from frameworks.kit.clock import Clock, SystemClock
 from frameworks.kit.config import BadSetting
 from frameworks.kit.host.admin import admin_app
+from frameworks.kit.host.doors import Door
 from frameworks.kit.host.listeners import Listener
 from frameworks.kit.host.loops import Loops
-from frameworks.kit.host.settings import HostSettings, peer_address, peer_setting
+from frameworks.kit.host.settings import HostSettings, check_clear, peer_address, peer_setting
 from frameworks.kit.identity import Identity, Rule, TrustStore, Verifier
-from frameworks.kit.module import ASGI
+from frameworks.kit.module import ASGI, Serve
 from frameworks.kit.rpc import Channel, Dispatcher, Interceptor, Loopback, RpcServer, connect, service_of
 from frameworks.kit.rpc.client import Transport
-from frameworks.kit.tls import TlsFiles
+from frameworks.kit.tls import RenewedCertificate, TlsFiles, channel_credentials
 
 if TYPE_CHECKING:
     from frameworks.kit.analytics import Analytics
@@ -52,6 +53,8 @@ class ProcessHost:
         self._settings = config.load(HostSettings, env)
         self.data_dir: Path = self._settings.data_dir
         """Where this process may keep files of its own."""
+        ca = self._settings.rpc_tls_ca
+        self._rpc_ca = channel_credentials(ca) if ca is not None else None
         self._trust = TrustStore(self._settings.data_dir / "keys")
         self._verifier = Verifier(self._trust, self.clock)
         self._dispatcher = Dispatcher(self._verifier, rules, interceptors=interceptors, clock=self.clock)
@@ -73,7 +76,7 @@ class ProcessHost:
         self._identities: dict[str, Identity] = {}
         self._peers: dict[str, Any] = {}
         self._servers: dict[str, RpcServer] = {}
-        self._listeners: list[Listener] = []
+        self._listeners: list[Listener | Door] = []
         self._facts: dict[str, Callable[[], Mapping[str, object]]] = {}
         self._opened: dict[tuple[str, ...], Any] = {}
         self._opening = asyncio.Lock()
@@ -108,6 +111,16 @@ class ProcessHost:
         """The analytics engine."""
         analytics: Analytics = await self._open("analytics", "analytics")
         return analytics
+
+    async def cluster_analytics(self) -> "dict[str, Analytics]":
+        """By cluster: the analytics engine it has of its own; a cluster that is not named uses `analytics()`."""
+        found: dict[str, Analytics] = {}
+        for entry in self._settings.analytics_clusters:
+            cluster, sign, url = entry.partition("=")
+            if not sign or not url or not cluster.strip() or cluster.strip() in found:
+                raise BadSetting("FRAMEWORKS_ANALYTICS_CLUSTERS: write cluster=URL, each cluster once.")
+            found[cluster.strip()] = await self._connected("analytics", url.strip())
+        return found
 
     async def eventlog(self) -> "EventLog":
         """The event log."""
@@ -153,6 +166,21 @@ class ProcessHost:
         bound = address or self._settings.http_address
         self._listeners.append(Listener(app, service, bound, port, named, tls))
 
+    def serve_socket(
+        self,
+        serve: Serve,
+        *,
+        service: str,
+        port: int,
+        address: str | None = None,
+        setting: str | None = None,
+        tls: TlsFiles | None = None,
+    ) -> None:
+        """Offer a protocol of the module's own on its own port, bound before any module is ready."""
+        named = setting or f"the port of {service}"
+        bound = address or self._settings.http_address
+        self._listeners.append(Door(serve, service, bound, port, named, tls))
+
     def spawn(self, name: str, loop: Callable[[], Awaitable[None]], *, module: str) -> None:
         """Run a loop for the life of the module, once every module has started."""
         self._loops.add(name, loop, module)
@@ -166,7 +194,12 @@ class ProcessHost:
         failing = self._loops.failing()
         status = self._phase if self._phase != "ready" else ("failing" if failing else "ok")
         facts = {name: check() for name, check in self._facts.items()}
-        return {"status": status, "failing_loops": failing, "facts": facts}
+        return {
+            "status": status,
+            "failing_loops": failing,
+            "loops": self._loops.states(),
+            "facts": facts,
+        }
 
     def unready(self) -> list[str]:
         """Why this process should get no traffic; empty when it may."""
@@ -188,8 +221,12 @@ class ProcessHost:
         """Bind every listener, then serve, then start the loops; then the process is ready."""
         for listener in self._listeners:
             listener.bind()
+        certificate = self._rpc_certificate()
         for name, server in self._servers.items():
-            server.bind(peer_address(name, self._env, self._settings), setting=peer_setting(name))
+            address, setting = peer_address(name, self._env, self._settings), peer_setting(name)
+            if certificate is None:
+                check_clear(address, self._settings.rpc_clear, setting)
+            server.bind(address, setting=setting, credentials=certificate)
         for server in self._servers.values():
             await server.start()
         for listener in self._listeners:
@@ -215,24 +252,37 @@ class ProcessHost:
         await self._resources.aclose()
         await self._admin.stop()
 
+    def _rpc_certificate(self) -> "grpc.ServerCredentials | None":
+        """What gRPC listeners on `host:port` show; None for clear text."""
+        named = self._settings.rpc_tls_certificate, self._settings.rpc_tls_key
+        files = TlsFiles.named(*named, prefix="FRAMEWORKS_RPC_")
+        return RenewedCertificate(files).credentials() if files is not None else None
+
     def _transport(self, path: str) -> Transport:
         if self._dispatcher.endpoint(path) is not None:
             return self._loopback
         name = service_of(path)
         if name not in self._peers:
-            self._peers[name] = connect(peer_address(name, self._env, self._settings))
+            address = peer_address(name, self._env, self._settings)
+            if self._rpc_ca is None:
+                check_clear(address, self._settings.rpc_clear, peer_setting(name))
+            self._peers[name] = connect(address, self._rpc_ca)
         transport: Transport = self._peers[name]
         return transport
 
     async def _open(self, module: str, setting: str, *arguments: str) -> Any:
+        """A connection to the engine that a setting names."""
+        url = getattr(self._settings, setting)
+        if not url:
+            name = HostSettings.PREFIX + setting.upper()
+            raise BadSetting(f"{name} is not set, and a module of this process needs it.")
+        return await self._connected(module, url, *arguments)
+
+    async def _connected(self, module: str, url: str, *arguments: str) -> Any:
         """A connection to an engine, made once; the engine's library is imported only now."""
         async with self._opening:
-            slot = (module, *arguments)
+            slot = (module, url, *arguments)
             if slot not in self._opened:
-                url = getattr(self._settings, setting)
-                if not url:
-                    name = HostSettings.PREFIX + setting.upper()
-                    raise BadSetting(f"{name} is not set, and a module of this process needs it.")
                 made = import_module(f"frameworks.kit.{module}").connect(url, *arguments)
                 self._opened[slot] = await made if inspect.isawaitable(made) else made
                 self._resources.push_async_callback(self._opened[slot].close)

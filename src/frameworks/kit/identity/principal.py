@@ -36,6 +36,8 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
     cluster: str | None = None
+    region: str | None = None
+    """Where a node stands, perhaps nowhere; None for everybody else, and when its certificate does not tell."""
     expires: datetime = NEVER
 
 

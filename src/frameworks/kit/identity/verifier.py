@@ -111,6 +111,7 @@ class Verifier:
             _text(certificate, "node_id"),
             tenant=_uuid(certificate, "owner_tenant"),
             cluster=_text(certificate, "cluster"),
+            region=_region(certificate),
             expires=min(_instant(claims, "exp"), _instant(certificate, "exp")),
         )
 
@@ -180,6 +181,14 @@ def _text(claims: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise BadToken(f"The credential lacks {name}.")
     return value
+
+
+def _region(certificate: dict[str, Any]) -> str | None:
+    """Where the certificate says the node stands; older ones say nothing."""
+    region = certificate.get("region")
+    if region is not None and not isinstance(region, str):
+        raise BadToken("The certificate's region is not a name.")
+    return region
 
 
 def _mapping(claims: dict[str, Any], name: str) -> dict[str, Any]:

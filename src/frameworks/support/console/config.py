@@ -32,6 +32,9 @@ class Settings:
     mailbox_url: str = ""
     """Where the demo's mailbox is; empty means there is none, and no `/mail`."""
 
+    player_telemetry: bool = False
+    """Let the page's own player tell the stream's owner how viewing goes; the official player asks its own page."""
+
     media_origins: tuple[str, ...] = ("http://127.0.0.1:8080",)
     """Origins of media nodes that the page may load media from."""
 

@@ -21,6 +21,7 @@ async def start(host: Host) -> AsyncIterator[None]:
         rtmp_url=settings.rtmp_url,
         media_origins=settings.media_origins,
         has_mail=bool(settings.mailbox_url),
+        telemetry=settings.player_telemetry,
     )
     host.serve_http(
         application(settings, pages, upstreams),

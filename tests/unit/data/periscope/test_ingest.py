@@ -1,12 +1,20 @@
 """Taking a batch: what is poison, what is only a dependency that is away, and in which order things happen."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from frameworks.contracts.framing import frame
-from frameworks.data.periscope.domain import BadFrames, Decoded, Mark, SessionChange, StreamChange
+from frameworks.contracts.framing import frame, split
+from frameworks.data.periscope.domain import (
+    BadFrames,
+    Decoded,
+    Mark,
+    Part,
+    SessionChange,
+    StreamChange,
+    UsageKey,
+)
 from frameworks.data.periscope.service.ingest import Arrived, Ingest, Letter
 from frameworks.kit.errors import Unavailable
 
@@ -21,21 +29,26 @@ class Engines:
     stored: list[bytes] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
 
-    async def insert(self, frames: Sequence[bytes]) -> None:
+    async def insert(self, kind: str, frames: Sequence[bytes]) -> None:
         """All or nothing."""
-        self.done.append(f"insert {len(frames)}")
-        if self.poison & set(frames):
+        found = [framed for part in frames for framed in split(part)]
+        self.done.append(f"insert {len(found)} {kind}")
+        if self.poison & set(found):
             raise BadFrames("There is a bad one.")
-        self.stored += frames
+        self.stored += found
 
-    async def probe(self) -> None:
+    async def probe(self, kind: str) -> None:
         """Whether the engine is well."""
         if not self.well:
             raise Unavailable("The table is gone.")
 
-    async def mark(self, dirty: Sequence[Mark]) -> None:
+    async def mark(self, dirty: Collection[Mark]) -> None:
         """Marks come after facts."""
         self.done.append("mark")
+
+    async def mark_usage(self, used: Sequence[UsageKey]) -> None:
+        """So do windows of usage."""
+        self.done.append("mark usage")
 
     async def reduce(self, streams: Sequence[StreamChange], sessions: Sequence[SessionChange]) -> None:
         """State comes after marks."""
@@ -49,7 +62,8 @@ class Engines:
 
 def record(*frames: bytes, bad: tuple[bytes, ...] = ()) -> Arrived:
     """A decoded record."""
-    return Arrived(Decoded(frames, bad, (), (), ()), {"tenant_id": "a"}, "t/0/1")
+    parts = {"stream-metrics": Part(len(frames), b"".join(frames))} if frames else {}
+    return Arrived(Decoded(parts, bad, (), (), ()), {"tenant_id": "a"}, "t/0/1")
 
 
 FRAMES = [frame(b"%d" % number) for number in range(16)]
@@ -57,15 +71,15 @@ FRAMES = [frame(b"%d" % number) for number in range(16)]
 
 async def test_facts_come_before_marks_before_state() -> None:
     engines = Engines()
-    taken = await Ingest(engines, engines, engines).take([record(*FRAMES)])
-    assert engines.done == ["insert 16", "mark", "reduce"]
+    taken = await Ingest(engines, engines, engines, engines).take([record(*FRAMES)])
+    assert engines.done == ["insert 16 stream-metrics", "mark", "reduce"]
     assert (taken.stored, taken.buried) == (16, 0)
 
 
 @pytest.mark.parametrize("poison", [{0}, {15}, {3, 4}, {0, 7, 15}, set(range(16))])
 async def test_bad_frames_are_found_by_halves_and_nothing_else_is_lost(poison: set[int]) -> None:
     engines = Engines(poison=frozenset(FRAMES[number] for number in poison))
-    taken = await Ingest(engines, engines, engines).take([record(*FRAMES[:9]), record(*FRAMES[9:])])
+    taken = await Ingest(engines, engines, engines, engines).take([record(*FRAMES[:9]), record(*FRAMES[9:])])
     assert sorted(engines.stored) == sorted(set(FRAMES) - engines.poison)
     assert {letter.frame for letter in engines.letters} == engines.poison
     assert (taken.stored, taken.buried) == (16 - len(poison), len(poison))
@@ -74,13 +88,13 @@ async def test_bad_frames_are_found_by_halves_and_nothing_else_is_lost(poison: s
 async def test_an_engine_that_refuses_everything_is_waited_for() -> None:
     engines = Engines(poison=frozenset(FRAMES), well=False)
     with pytest.raises(Unavailable):
-        await Ingest(engines, engines, engines).take([record(*FRAMES)])
-    assert engines.done == ["insert 16"]
+        await Ingest(engines, engines, engines, engines).take([record(*FRAMES)])
+    assert engines.done == ["insert 16 stream-metrics"]
     assert not engines.letters
 
 
 async def test_bytes_that_were_no_event_are_buried_with_where_they_came_from() -> None:
     engines = Engines()
-    await Ingest(engines, engines, engines).take([record(FRAMES[0], bad=(b"junk",))])
+    await Ingest(engines, engines, engines, engines).take([record(FRAMES[0], bad=(b"junk",))])
     (letter,) = engines.letters
     assert (letter.frame, letter.origin, letter.headers) == (b"junk", "t/0/1", {"tenant_id": "a"})

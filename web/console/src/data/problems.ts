@@ -42,6 +42,16 @@ const KNOWN: Record<string, Omit<Problem, "code">> = {
     advice: "Media stopped for a moment. Check the encoder and its connection.",
     isBad: true,
   },
+  bitrate_over_plan: {
+    title: "The encoder sends more than the plan allows",
+    advice: "It will be cut off if it goes on. Lower its bitrate, or choose a larger plan.",
+    isBad: true,
+  },
+  viewers_over_plan: {
+    title: "Viewers are turned away",
+    advice: "As many people watch your streams as the plan allows. Choose a larger plan to let more in.",
+    isBad: true,
+  },
   no_audio: {
     title: "There is no sound track",
     advice: "Add an audio source, or ignore this if it is intended.",
@@ -74,6 +84,7 @@ export const REFUSALS: Record<string, string> = {
   STREAM_LIMIT: "Too many live streams",
   STREAM_DELETED: "Stream deleted",
   DUPLICATE_INGEST: "Another encoder is live",
+  BITRATE_LIMIT: "More bitrate than the plan allows",
   SUPERSEDED: "Replaced by a newer connection",
   RELEASED: "Connection already ended",
   UNAVAILABLE: "Could not be checked",

@@ -72,11 +72,12 @@ function buffer(event: StreamEvent): Line | null {
 }
 
 function refused(found: Refusal): Line {
+  const what = found.reason === "BITRATE_LIMIT" ? "Encoder cut off" : "Encoder refused";
   const key = found.keyFingerprint ? ` (key ${found.keyFingerprint.slice(0, 8)}…, ${found.protocol})` : "";
   return {
     id: found.id,
     at: found.refusedAt,
-    title: `Encoder refused: ${(REFUSALS[found.reason] ?? found.reason).toLowerCase()}`,
+    title: `${what}: ${(REFUSALS[found.reason] ?? found.reason).toLowerCase()}`,
     more: `${found.message}${key}`,
     tone: "bad",
   };

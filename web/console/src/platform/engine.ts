@@ -13,6 +13,8 @@ export interface Engine {
   /** -1: the player chooses. */
   choose(index: number): void;
   current(): string;
+  /** Bits a second of the rendition; 0 while unknown. */
+  bitrate(): number;
   toLiveEdge(): void;
   destroy(): void;
 }
@@ -54,6 +56,7 @@ function withHls(Player: typeof Hls, video: HTMLVideoElement, urls: string[], fa
       const height = hls.levels[hls.currentLevel]?.height || video.videoHeight;
       return height ? `${height}p` : "";
     },
+    bitrate: () => hls.levels[hls.currentLevel]?.bitrate ?? 0,
     toLiveEdge: () => {
       if (hls.liveSyncPosition !== null) video.currentTime = hls.liveSyncPosition;
     },
@@ -93,6 +96,7 @@ function natively(video: HTMLVideoElement, urls: string[], failed: () => void): 
     levels: () => [],
     choose: () => undefined,
     current: () => (video.videoHeight ? `${video.videoHeight}p` : ""),
+    bitrate: () => 0,
     toLiveEdge: () => {
       if (video.seekable.length) video.currentTime = video.seekable.end(video.seekable.length - 1) - 2;
     },

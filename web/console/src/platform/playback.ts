@@ -10,13 +10,15 @@ export interface Endpoint {
 }
 
 export interface Playback {
-  state: "live" | "starting" | "offline";
+  state: "live" | "starting" | "offline" | "full";
   playback_id: string;
   title: string;
   viewers: number;
   primary: Endpoint | null;
   fallbacks: Endpoint[];
   retry_after_ms: number;
+  /** What reports of this viewing are sent with. */
+  telemetry_token?: string;
 }
 
 export async function playback(id: string): Promise<Playback> {

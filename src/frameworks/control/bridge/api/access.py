@@ -86,6 +86,7 @@ ACCESS: dict[str, Access] = {
     "Subscription.liveTrackListUpdates": ANALYTICS_READ,
     "Subscription.liveFirehose": ANALYTICS_READ,
     "Subscription.liveSystemHealth": INFRASTRUCTURE_READ,
+    "Subscription.pipelineStatus": Access(operator=True),
     "Stream.streamKey": STREAMS_WRITE,
     "Stream.metrics": ANALYTICS_READ,
     "Stream.refusedIngests": STREAMS_READ,

@@ -1,4 +1,4 @@
-"""What the console asks beyond the SDK: who asks, why publishing was refused, how the pipeline does."""
+"""What the console asks beyond the SDK: why publishing was refused."""
 
 import base64
 import binascii
@@ -9,9 +9,8 @@ from ariadne import ObjectType, QueryType
 from graphql import GraphQLResolveInfo
 
 from frameworks.contracts.pb import commodore_v1_pb2 as pb
-from frameworks.contracts.pb import periscope_v1_pb2 as periscope
 from frameworks.control.bridge.api import context, relay
-from frameworks.control.bridge.api.scalars import at, instant, int32, text
+from frameworks.control.bridge.api.scalars import at, text
 from frameworks.control.bridge.domain import BadPage, global_id, uuid_id
 
 Row = dict[str, Any]
@@ -89,30 +88,3 @@ async def resolve_stream_refused(
 ) -> list[Row]:
     limit = min(max(first or 20, 1), relay.MAX_ROWS)
     return [refused_row(r) for r in await refused(info, source["streamId"], limit)]
-
-
-@query.field("pipelineStatus")
-async def resolve_pipeline(_: Any, info: GraphQLResolveInfo) -> Row:
-    here = context.of(info)
-    request = periscope.GetPipelineStatusRequest()
-    found = await here.peers.periscope.GetPipelineStatus(request, metadata=here.metadata)
-    return {
-        "topics": [
-            {
-                "topic": t.topic,
-                "group": t.group,
-                "lag": t.lag,
-                "isRunning": t.running,
-                "lastError": text(t.last_error),
-            }
-            for t in found.topics
-        ],
-        "rates": [{"type": r.type, "perMinute": r.per_minute} for r in found.types],
-        "dirtyBuckets": int32(found.dirty_buckets),
-        "oldestDirtyAt": instant(found.oldest_dirty_at),
-        "newestEventAt": instant(found.newest_event_at),
-        "unclaimedEvents": int32(found.unclaimed_events),
-        "deadLetters": int32(found.dead_letters),
-        "liveStreams": int32(found.live_streams),
-        "openSessions": int32(found.open_sessions),
-    }

@@ -8,7 +8,7 @@ from graphql import GraphQLResolveInfo
 from frameworks.contracts.pb import foghorn_v1_pb2 as pb
 from frameworks.control.bridge.api import context
 from frameworks.control.bridge.api.scalars import instant, int32, text
-from frameworks.control.bridge.domain import NotOffered, StreamOffline, StreamStarting
+from frameworks.control.bridge.domain import NotOffered, StreamFull, StreamOffline, StreamStarting
 
 Row = dict[str, Any]
 
@@ -31,6 +31,8 @@ async def resolve_viewer(
     answer = await here.peers.foghorn.ResolveViewer(request)
     if answer.state == "starting":
         raise StreamStarting("The stream is starting.")
+    if answer.state == "full":
+        raise StreamFull("As many people watch as the plan of the stream's owner allows.")
     if answer.state != "live":
         raise StreamOffline("Nobody publishes to this stream now.")
     endpoints = [answer.primary, *answer.fallbacks]
@@ -87,6 +89,7 @@ def metadata_row(answer: pb.ViewerEndpoints) -> Row:
         "isLive": answer.state == "live",
         "viewers": int32(answer.viewers),
         "createdAt": instant(answer.created_at),
+        "telemetryToken": text(answer.telemetry_token),
     }
 
 

@@ -22,6 +22,7 @@ from frameworks.control.bridge.api import (
     history,
     infrastructure,
     live,
+    pipeline,
     playback,
     streams,
     tenant,
@@ -65,7 +66,7 @@ def read_sdl() -> str:
 def build() -> GraphQLSchema:
     """The schema, ready to execute, built once; raises ValueError when a root field has no resolver or no rule."""
     bindables: list[SchemaBindable] = [_query, *SCALARS]
-    for domain in (streams, tokens, playback, tenant, infrastructure, history, live, console):
+    for domain in (streams, tokens, playback, tenant, infrastructure, history, live, console, pipeline):
         bindables += domain.BINDABLES
     schema = make_executable_schema(read_sdl(), *bindables)
     _restore_enums(schema)

@@ -41,6 +41,8 @@ class Operation:
     kind: str
     name: str
     fields: frozenset[str]
+    cost: int = 0
+    """What it costs with the variables it was asked with."""
 
 
 class Documents:

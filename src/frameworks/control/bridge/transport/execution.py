@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from graphql import ExecutionResult, GraphQLError, GraphQLSchema, MapAsyncIterator, execute, subscribe
@@ -10,6 +10,7 @@ from graphql import ExecutionResult, GraphQLError, GraphQLSchema, MapAsyncIterat
 from frameworks.control.bridge.transport import errors, limits
 from frameworks.control.bridge.transport.documents import DOCUMENT_ERROR, Documents, Operation
 from frameworks.control.bridge.transport.request import Refused, Request, refuse
+from frameworks.kit.clock import Clock, SystemClock
 from frameworks.kit.errors import CODES, Fault, Kind
 
 INTROSPECTION = frozenset({"__schema", "__type", "__typename"})
@@ -43,6 +44,10 @@ class Answer:
     body: dict[str, Any]
 
 
+Observe = Callable[[Any, Operation, float, bool], None]
+"""Told of each operation that ran: its caller, the operation, seconds, and whether it failed."""
+
+
 class Execution:
     """Executes operations against a schema; `context` makes what resolvers see of a caller."""
 
@@ -53,12 +58,16 @@ class Execution:
         public: frozenset[str],
         context: Callable[[Any], Any],
         patience: float = 25.0,
+        observe: Observe | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._schema = schema
         self._documents = Documents(schema)
         self._public = public | INTROSPECTION
         self._context = context
         self._patience = patience
+        self._observe = observe or (lambda *_: None)
+        self._clock = clock or SystemClock()
 
     async def run(self, request: Request, caller: Caller) -> Answer:
         """The answer to a query or mutation; raises Refused."""
@@ -73,13 +82,23 @@ class Execution:
         if caller.is_public and not operation.fields <= self._public:
             raise _unauthorized(caller.refusal)
         try:
-            limits.check(operation.document, operation.node, request.variables)
+            weight = limits.check(operation.document, operation.node, request.variables)
         except limits.OverLimit as error:
             raise refuse(DOCUMENT_ERROR, str(error), errors.TOO_COMPLEX) from error
-        return operation
+        return replace(operation, cost=weight.cost)
 
     async def execute(self, operation: Operation, request: Request, caller: Caller) -> Answer:
         """Run a prepared query or mutation."""
+        began = self._clock.monotonic()
+        answer: Answer | None = None
+        try:
+            answer = await self._answer(operation, request, caller)
+            return answer
+        finally:
+            failed = answer is None or "errors" in answer.body
+            self._observe(caller, operation, self._clock.monotonic() - began, failed)
+
+    async def _answer(self, operation: Operation, request: Request, caller: Caller) -> Answer:
         try:
             async with asyncio.timeout(self._patience):
                 outcome = execute(
@@ -101,6 +120,7 @@ class Execution:
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Results of a prepared subscription; raises Refused when it can not start."""
         source = await self._subscribe(operation, request, caller)
+        self._observe(caller, operation, 0.0, False)
         try:
             async for result in source:
                 yield errors.result(result.data, result.errors)

@@ -28,8 +28,7 @@ class HealthApi:
     async def GetStreamHealthSummary(self, request: pb.HistoryRequest, call: Call) -> pb.StreamHealthSummary:
         """Measurements of the whole range."""
         asked = wanted(request, self._clock)
-        health = await self._history.one(call.tenant, Figure.HEALTH, asked)
-        lifecycle = await self._history.one(call.tenant, Figure.LIFECYCLE, asked)
+        health, lifecycle = await self._history.both(call.tenant, Figure.HEALTH, Figure.LIFECYCLE, asked)
         samples, tiers = health["samples"], health["tiers_us"]
         return pb.StreamHealthSummary(
             samples=samples,
@@ -52,8 +51,7 @@ class HealthApi:
     async def GetClientQoeSummary(self, request: pb.HistoryRequest, call: Call) -> pb.ClientQoeSummary:
         """Delivery of the whole range."""
         asked = wanted(request, self._clock)
-        health = await self._history.one(call.tenant, Figure.HEALTH, asked)
-        connections = await self._history.one(call.tenant, Figure.CONNECTIONS, asked)
+        health, connections = await self._history.both(call.tenant, Figure.HEALTH, Figure.CONNECTIONS, asked)
         samples = health["samples"]
         return pb.ClientQoeSummary(
             packets_sent=health["packets_sent"],

@@ -13,6 +13,19 @@ from frameworks.kit.sql import fill
 
 SERVICE = pb.DESCRIPTOR.services_by_name["PeriscopeService"]
 
+_NARROWED = {
+    "stream": "stream_id",
+    "node": "node_id",
+    "cluster": "cluster_id",
+    "artifact": "artifact",
+    "state": "state",
+    "kind": "kind",
+    "scope": "scope",
+    "caller": "caller_kind",
+    "operation": "operation_kind",
+}
+"""What a request may name, by the word the domain has for it."""
+
 M = TypeVar("M", bound=Message)
 Row = Mapping[str, Any]
 
@@ -32,10 +45,8 @@ def wanted(request: Ranged, clock: Clock, *, usual: int = DAY) -> Asked:
         bounds.from_at,
         bounds.until_at,
         micros(clock.now()),
-        stream=getattr(request, "stream_id", ""),
-        node=getattr(request, "node_id", ""),
-        cluster=getattr(request, "cluster_id", ""),
         usual=usual,
+        **{name: getattr(request, field, "") for name, field in _NARROWED.items()},
     )
 
 

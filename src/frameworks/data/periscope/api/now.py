@@ -1,4 +1,4 @@
-"""Calls about the present, and what operators and services ask."""
+"""Calls about the present, and what services ask."""
 
 from uuid import UUID
 
@@ -7,7 +7,6 @@ from frameworks.data.periscope.api.messages import range_of, row, rows, wanted
 from frameworks.data.periscope.domain import BUCKET, DAY, Asked, BadSubject, stream_id
 from frameworks.data.periscope.service.history import Figure, History
 from frameworks.data.periscope.service.now import Present
-from frameworks.data.periscope.service.pipeline import Pipeline
 from frameworks.kit.clock import Clock
 from frameworks.kit.rpc import Call
 
@@ -17,10 +16,9 @@ MOST_DAYS = 90
 class NowApi:
     """PeriscopeService: the present."""
 
-    def __init__(self, present: Present, history: History, pipeline: Pipeline, clock: Clock) -> None:
+    def __init__(self, present: Present, history: History, clock: Clock) -> None:
         self._present = present
         self._history = history
-        self._pipeline = pipeline
         self._clock = clock
 
     async def GetStreamStatuses(self, request: pb.GetStreamStatusesRequest, call: Call) -> pb.StreamStatuses:
@@ -55,26 +53,6 @@ class NowApi:
         first = max(asked.from_at, asked.until_at - days * DAY)
         found = await self._history.days(call.tenant, Asked(first // DAY * DAY, asked.until_at))
         return pb.DailyStats(days=rows(pb.DailyStat, found[-days:]))
-
-    async def GetPipelineStatus(self, request: pb.GetPipelineStatusRequest, call: Call) -> pb.PipelineStatus:
-        """The pipeline now."""
-        status = await self._pipeline.status()
-        return pb.PipelineStatus(
-            topics=[
-                pb.TopicStatus(
-                    topic=t.topic, group=t.group, lag=t.lag, running=t.running, last_error=t.last_error
-                )
-                for t in status.topics
-            ],
-            types=rows(pb.TypeRate, status.rates),
-            dirty_buckets=status.dirty,
-            oldest_dirty_at=status.oldest_dirty_at,
-            newest_event_at=max((one["newest"] for one in status.rates), default=0),
-            unclaimed_events=status.unclaimed,
-            dead_letters=status.dead_letters,
-            live_streams=status.live_streams,
-            open_sessions=status.open_sessions,
-        )
 
     async def GetUsage(self, request: pb.GetUsageRequest, call: Call) -> pb.Usage:
         """Metered use of the tenant the calling service names, in whole buckets."""

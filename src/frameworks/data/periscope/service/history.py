@@ -1,5 +1,6 @@
 """Answering from history: lists page by page, figures over a range."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ Row = Mapping[str, Any]
 
 SERIES_POINTS, MOST_POINTS = 300, 2000
 MOST_PLACES = 100
+MOST_STEPS = 10_000
 INTERVALS = {"": 5, "5m": 5, "15m": 15, "1h": 60, "1d": 1440}
 
 
@@ -40,6 +42,12 @@ class Listed(Enum):
     NODE_METRICS = "node_metrics"
     NODE_METRICS_1H = "node_metrics_1h"
     NODE_PERFORMANCE_5M = "node_performance_5m"
+    ARTIFACT_EVENTS = "artifact_events"
+    ARTIFACT_STATES = "artifact_states"
+    STORAGE_EVENTS = "storage_events"
+    STORAGE_USAGE = "storage_usage"
+    API_USAGE = "api_usage"
+    RETENTION_ASSETS = "retention_assets"
 
 
 class Figure(Enum):
@@ -60,6 +68,14 @@ class Figure(Enum):
     NODES = "nodes"
     SERIES = "series"
     USAGE = "usage"
+    VIEWING = "viewing"
+    VIEWING_SERIES = "viewing_series"
+    BOOTS = "boots"
+    BOOT_SERIES = "boot_series"
+    RETENTION = "retention"
+    TOP_ASSETS = "top_assets"
+    API_DAYS = "api_days"
+    API_KINDS = "api_kinds"
 
 
 class Past(Protocol):
@@ -89,9 +105,7 @@ class History:
         self, tenant: UUID, asked: Asked, request: PageRequest, interval: str
     ) -> Paged[Row]:
         """The most viewers at once, by interval."""
-        minutes = INTERVALS.get(interval)
-        if minutes is None:
-            raise BadRange(f"An interval is one of {', '.join(name for name in INTERVALS if name)}.")
+        minutes = minutes_of(interval)
         _need_stream(asked)
         part = window(request, f"periscope.viewer_counts.{interval}.{tenant}", identity=text_id)
         return await self._past.page(tenant, Listed.VIEWER_COUNTS, asked, part, minutes=minutes)
@@ -99,6 +113,10 @@ class History:
     async def one(self, tenant: UUID, figure: Figure, asked: Asked) -> Row:
         """A figure that is one row."""
         return next(iter(await self._past.figures(tenant, figure, asked)), {})
+
+    async def both(self, tenant: UUID, first: Figure, second: Figure, asked: Asked) -> tuple[Row, Row]:
+        """Two figures that are one row each, asked at the same time."""
+        return await asyncio.gather(self.one(tenant, first, asked), self.one(tenant, second, asked))
 
     async def many(self, tenant: UUID, figure: Figure, asked: Asked, **more: object) -> Sequence[Row]:
         """A figure of many rows."""
@@ -111,6 +129,19 @@ class History:
         step = max(SECOND, -(-(asked.until_at - asked.from_at) // wanted))
         return step, await self._past.figures(tenant, Figure.SERIES, asked, step=step)
 
+    async def by_interval(self, tenant: UUID, figure: Figure, asked: Asked, interval: str) -> Sequence[Row]:
+        """A figure in equal steps of time, oldest first; raises BadRange for other steps, or too many."""
+        step = minutes_of(interval or "1h") * 60 * SECOND
+        if (asked.until_at - asked.from_at) // step > MOST_STEPS:
+            raise BadRange(f"Ask for at most {MOST_STEPS} intervals at once.")
+        return await self._past.figures(tenant, figure, asked, step=step)
+
+    async def retention(self, tenant: UUID, asked: Asked) -> Row:
+        """How far viewers of one artifact came, and which parts they watched; raises BadSubject without one."""
+        if asked.artifact is None:
+            raise BadSubject("Name the artifact.")
+        return await self.one(tenant, Figure.RETENTION, asked)
+
     async def days(self, tenant: UUID, asked: Asked) -> Sequence[Row]:
         """A row a day (UTC), oldest first; days without events are rows of zeros."""
         found = {row["day_at"]: row for row in await self._past.figures(tenant, Figure.DAYS, asked)}
@@ -120,13 +151,15 @@ class History:
     async def summary(self, tenant: UUID, asked: Asked) -> Row:
         """Everything a stream's range adds up to, beside what the tenant's adds up to."""
         _need_stream(asked)
-        whole = Asked(asked.from_at, asked.until_at)
-        stream: dict[str, Any] = {}
-        for figure in (Figure.HEALTH, Figure.LIFECYCLE, Figure.VIEWERS):
-            stream |= await self.one(tenant, figure, asked)
-        peak = (await self.one(tenant, Figure.PEAK, asked)).get("peak_viewers", 0)
-        stream["peak_viewers"] = max(peak, stream.get("peak_viewers", 0))
-        everything = await self.one(tenant, Figure.VIEWERS, whole)
+        whole = Asked(asked.from_at, asked.until_at, cluster=asked.cluster)
+        figures = (Figure.HEALTH, Figure.LIFECYCLE, Figure.VIEWERS, Figure.PEAK)
+        *parts, everything = await asyncio.gather(
+            *(self.one(tenant, figure, asked) for figure in figures),
+            self.one(tenant, Figure.VIEWERS, whole),
+        )
+        health, peak = parts[0], parts[-1].get("peak_viewers", 0)
+        stream: dict[str, Any] = {name: value for part in parts for name, value in part.items()}
+        stream["peak_viewers"] = max(peak, health.get("peak_viewers", 0))
         return stream | {f"tenant_{name}": value for name, value in everything.items()}
 
     async def summaries(
@@ -142,11 +175,16 @@ class History:
     async def geography(self, tenant: UUID, asked: Asked, top: int) -> dict[str, Any]:
         """Where viewers are."""
         top = min(top or 10, MOST_PLACES)
-        viewers = await self.one(tenant, Figure.VIEWERS, asked)
+        viewers, countries, cities, hours = await asyncio.gather(
+            self.one(tenant, Figure.VIEWERS, asked),
+            self.many(tenant, Figure.COUNTRIES, asked, top=top),
+            self.many(tenant, Figure.CITIES, asked, top=top),
+            self.many(tenant, Figure.COUNTRY_HOURS, asked),
+        )
         return {
-            "countries": await self._past.figures(tenant, Figure.COUNTRIES, asked, top=top),
-            "cities": await self._past.figures(tenant, Figure.CITIES, asked, top=top),
-            "by_hour": await self._past.figures(tenant, Figure.COUNTRY_HOURS, asked),
+            "countries": countries,
+            "cities": cities,
+            "by_hour": hours,
             "unique_countries": viewers.get("unique_countries", 0),
             "unique_cities": viewers.get("unique_cities", 0),
             "total_viewers": viewers.get("unique_viewers", 0),
@@ -175,6 +213,14 @@ def ranked(rows: Sequence[Row], part: Window, *, by: str, ascending: bool) -> Pa
     inside = placed[begin:end]
     found = inside[::-1][: part.limit + 1] if part.backward else inside[: part.limit + 1]
     return paged(found, part, len(placed), lambda row: Position(from_micros(row["place"]), row["stream_id"]))
+
+
+def minutes_of(interval: str) -> int:
+    """The length of an interval; raises BadRange for one that is not known."""
+    minutes = INTERVALS.get(interval)
+    if minutes is None:
+        raise BadRange(f"An interval is one of {', '.join(name for name in INTERVALS if name)}.")
+    return minutes
 
 
 def _need_stream(asked: Asked) -> None:

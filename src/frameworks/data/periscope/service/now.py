@@ -1,5 +1,6 @@
 """What is true now: current state, joined with what was measured last."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
@@ -57,11 +58,15 @@ class Present:
 
     async def overview(self, tenant: UUID, asked: Asked) -> dict[str, Any]:
         """A tenant's range in figures: what is over from history, what goes on from current state."""
-        found: dict[str, Any] = {}
-        for figure in (Figure.HEALTH, Figure.LIFECYCLE, Figure.VIEWERS):
-            found |= await self._history.one(tenant, figure, asked)
-        peak = (await self._history.one(tenant, Figure.PEAK, asked)).get("peak_viewers", 0)
-        live = await self.statuses(tenant, [])
+        health, lifecycle, viewing, most, live = await asyncio.gather(
+            self._history.one(tenant, Figure.HEALTH, asked),
+            self._history.one(tenant, Figure.LIFECYCLE, asked),
+            self._history.one(tenant, Figure.VIEWERS, asked),
+            self._history.one(tenant, Figure.PEAK, asked),
+            self.statuses(tenant, []),
+        )
+        found = {**health, **lifecycle, **viewing}
+        peak = most.get("peak_viewers", 0)
         now = min(micros(self._clock.now()), asked.until_at)
         running = sum(max(0, now - max(row["started_at"] or now, asked.from_at)) for row in live)
         viewers = sum(row["viewers"] for row in live)

@@ -1,21 +1,18 @@
 """Five-minute buckets in ClickHouse, each statement a pure function of the facts there are when it runs.
 
 The version is the engine's clock when the statement began, before it read a fact, so that the statement that began
-last wins. Sums are of integers only: the same facts in any order give the same row.
+last wins. Sums are of integers only: the same facts in any order give the same row. What is in double braces is chosen
+when a statement runs (`choosing`).
 """
 
-from collections.abc import Sequence
-from uuid import UUID
+from frameworks.data.periscope.domain import BUCKET, LONGEST_SESSION, SECOND, Kind
+from frameworks.data.periscope.store.choosing import VERSION as _VERSION
 
-from frameworks.data.periscope.domain import BUCKET, LONGEST_SESSION, SECOND, Kind, Mark
-from frameworks.kit.analytics import Analytics
-
-_VERSION = "toUInt64(toUnixTimestamp64Micro(now64(6)))"
 _SLOT = "toUInt64(intDiv(toUnixTimestamp64Micro(occurred_at), 300000000))"
 _BUCKET = "toDateTime(slot * 300, 'UTC')"
 
 _HEALTH = f"""
-INSERT INTO periscope.health_5m
+INSERT INTO periscope.{{into}}
 SELECT tenant_id, stream_id, {_BUCKET}, {_VERSION}, argMax(node_id, (occurred_at, event_id)), count(),
     sum(bitrate_kbps), sum(fps_milli), sum(buffer_ms), sum(jitter_ms), max(jitter_ms), sum(health_score),
     countIf(notEmpty(issues)), arraySlice(arraySort(groupUniqArrayArray(issues)), 1, 16),
@@ -25,12 +22,12 @@ SELECT tenant_id, stream_id, {_BUCKET}, {_VERSION}, argMax(node_id, (occurred_at
     sumMap(map(toString(quality_tier), toUInt64(1))), sumMap(map(toString(codec), toUInt64(1))),
     uniqExact(intDiv(toUnixTimestamp64Micro(occurred_at), 10000000)) * 10000000
 FROM (SELECT *, {_SLOT} AS slot FROM periscope.stream_health_v
-    WHERE stream_id IN ({{subjects}}) AND {{range}} AND (tenant_id, stream_id, slot) IN ({{keys}}))
+    WHERE {{these}} AND {{range}} AND {{slots}})
 GROUP BY tenant_id, stream_id, slot
 """
 
 _LIFECYCLE = f"""
-INSERT INTO periscope.lifecycle_5m
+INSERT INTO periscope.{{into}}
 SELECT tenant_id, stream_id, {_BUCKET}, {_VERSION}, max(cluster_id), sum(views), sum(ingest_us), sum(bytes),
     sum(dry), sum(recovered)
 FROM (
@@ -39,18 +36,18 @@ FROM (
         countIf(type = 'stream-buffer' AND status = 'DRY') AS dry,
         countIf(type = 'stream-buffer' AND status = 'RECOVER') AS recovered
     FROM periscope.stream_events_v
-    WHERE stream_id IN ({{subjects}}) AND {{range}} AND (tenant_id, stream_id, slot) IN ({{keys}})
+    WHERE {{these}} AND {{range}} AND {{slots}}
     GROUP BY tenant_id, stream_id, slot
     UNION ALL
     SELECT tenant_id, stream_id, {_SLOT} AS slot, toString(max(cluster_id)), count(), 0, 0, 0, 0
     FROM periscope.stream_views_v
-    WHERE stream_id IN ({{subjects}}) AND {{range}} AND (tenant_id, stream_id, slot) IN ({{keys}})
+    WHERE {{these}} AND {{range}} AND {{slots}}
     GROUP BY tenant_id, stream_id, slot
     UNION ALL
     SELECT tenant_id, stream_id, slot, '', 0, 0, sum(bytes), 0, 0
     FROM (SELECT tenant_id, stream_id, {_SLOT} AS slot, claim_epoch, node_id, max(down_bytes) AS bytes
         FROM periscope.stream_events_v
-        WHERE stream_id IN ({{subjects}}) AND {{range}} AND (tenant_id, stream_id, slot) IN ({{keys}})
+        WHERE {{these}} AND {{range}} AND {{slots}}
         GROUP BY tenant_id, stream_id, slot, claim_epoch, node_id)
     GROUP BY tenant_id, stream_id, slot
     UNION ALL
@@ -64,8 +61,8 @@ FROM (
                 arrayJoin(range(toUInt64(intDiv(began, 300)), toUInt64(intDiv(ended, 300)) + 1)) AS slot
             FROM periscope.stream_events_v
             WHERE type = 'stream-lifecycle' AND duration_ms > 0
-                AND stream_id IN ({{subjects}}) AND {{later}})
-        WHERE (tenant_id, stream_id, slot) IN ({{keys}}))
+                AND {{these}} AND {{later}})
+        WHERE {{slots}})
     GROUP BY tenant_id, stream_id, slot)
 GROUP BY tenant_id, stream_id, slot
 """
@@ -80,8 +77,8 @@ FROM (SELECT tenant_id, stream_id, country, city, cluster_id, up_bytes, down_byt
         intDiv(ended, {BUCKET}) AS final,
         arrayJoin(range(toUInt64(intDiv(began, {BUCKET})), toUInt64(final) + 1)) AS slot
     FROM periscope.connection_events_v
-    WHERE action = 'disconnect' AND stream_id IN ({{subjects}}) AND {{later}})
-WHERE (tenant_id, stream_id, slot) IN ({{keys}})
+    WHERE action = 'disconnect' AND {{these}} AND {{later}})
+WHERE {{slots}}
 """
 
 
@@ -94,7 +91,7 @@ def _share(column: str) -> str:
 
 
 _VIEWERS = f"""
-INSERT INTO periscope.viewers_5m
+INSERT INTO periscope.{{into}}
 SELECT tenant_id, stream_id, {_BUCKET}, country, cluster_id, {_VERSION}, sum(opened), sum(closed), sum(us),
     sum(egress), sum(ingress), uniqCombined64State(viewer), uniqCombined64StateIf(city, city != '')
 FROM (
@@ -106,13 +103,13 @@ FROM (
     SELECT tenant_id, stream_id, {_SLOT} AS slot, country, cluster_id, 1, 0, 0, 0, 0,
         if(viewer_hash = '', session_id, viewer_hash), toString(city)
     FROM periscope.connection_events_v
-    WHERE action = 'connect' AND stream_id IN ({{subjects}}) AND {{range}}
-        AND (tenant_id, stream_id, slot) IN ({{keys}}))
+    WHERE action = 'connect' AND {{these}} AND {{range}}
+        AND {{slots}})
 GROUP BY tenant_id, stream_id, slot, country, cluster_id
 """
 
 _PEAKS = f"""
-INSERT INTO periscope.peaks_5m
+INSERT INTO periscope.{{into}}
 SELECT tenant_id, stream_id, {_BUCKET}, {_VERSION},
     toUInt32(arrayMax(arrayCumSum(arrayMap(step -> step.2, arraySort(groupArrayArray(
         [(first, toInt8(1)), (greatest(last, first + 1), toInt8(-1))]))))))
@@ -126,7 +123,7 @@ def _permille(used: str, total: str) -> str:
 
 
 _NODES = f"""
-INSERT INTO periscope.nodes_5m
+INSERT INTO periscope.{{into}}
 SELECT tenant_id, node_id, {_BUCKET}, {_VERSION}, argMax(cluster_id, (occurred_at, event_id)), count(),
     sum(cpu_permille), max(cpu_permille), sum(memory), max(memory), sum(disk), max(disk), sum(shm), max(shm),
     sum(bandwidth_in_bps), sum(bandwidth_out_bps), sum(active_streams), max(active_streams),
@@ -135,49 +132,14 @@ FROM (SELECT *, {_SLOT} AS slot, {_permille("memory_used_bytes", "memory_total_b
         {_permille("disk_used_bytes", "disk_total_bytes")} AS disk,
         {_permille("shm_used_bytes", "shm_total_bytes")} AS shm
     FROM periscope.node_metrics_v
-    WHERE node_id IN ({{subjects}}) AND {{range}} AND (tenant_id, node_id, slot) IN ({{keys}}))
+    WHERE {{these}} AND {{range}} AND {{slots}})
 GROUP BY tenant_id, node_id, slot
 """
 
-_STATEMENTS = {
-    Kind.HEALTH: (_HEALTH,),
-    Kind.LIFECYCLE: (_LIFECYCLE,),
-    Kind.VIEWERS: (_VIEWERS, _PEAKS),
-    Kind.NODES: (_NODES,),
+STATEMENTS = {
+    Kind.HEALTH: {"health_5m": _HEALTH},
+    Kind.LIFECYCLE: {"lifecycle_5m": _LIFECYCLE},
+    Kind.VIEWERS: {"viewers_5m": _VIEWERS, "peaks_5m": _PEAKS},
+    Kind.NODES: {"nodes_5m": _NODES},
 }
-
-
-class ClickHouseBuckets:
-    """Writes new versions of buckets."""
-
-    def __init__(self, analytics: Analytics) -> None:
-        self._analytics = analytics
-
-    async def recompute(self, kind: Kind, dirty: Sequence[Mark]) -> None:
-        """Write a new version of these buckets from the facts there are now."""
-        for statement in _STATEMENTS[kind]:
-            await self._analytics.command(statement.format(**_values(kind, dirty)))
-
-
-def _values(kind: Kind, dirty: Sequence[Mark]) -> dict[str, str]:
-    first = min(mark.bucket for mark in dirty)
-    last = max(mark.bucket for mark in dirty) + BUCKET
-    keys = (f"(toUUID('{m.tenant}'), {_subject(kind, m.subject)}, {m.bucket // BUCKET})" for m in dirty)
-    return {
-        "subjects": ", ".join(sorted({_subject(kind, mark.subject) for mark in dirty})),
-        "keys": ", ".join(keys),
-        "range": _between(first, last),
-        "later": _between(first, last + LONGEST_SESSION),
-    }
-
-
-def _between(first: int, last: int) -> str:
-    begin, end = (f"fromUnixTimestamp64Micro(toInt64({instant}), 'UTC')" for instant in (first, last))
-    return f"occurred_at >= {begin} AND occurred_at < {end}"
-
-
-def _subject(kind: Kind, subject: str) -> str:
-    """A stream id, or a node's name as a literal that says nothing but the name."""
-    if kind is Kind.NODES:
-        return f"unhex('{subject.encode().hex()}')"
-    return f"toUUID('{UUID(subject)}')"
+"""Kind → table → the statement that writes it."""

@@ -1,24 +1,15 @@
-"""Marks and current state in PostgreSQL; every statement can be repeated and reordered without harm."""
+"""Current state in PostgreSQL; every statement can be repeated and reordered without harm."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from frameworks.data.periscope.domain import Kind, Mark, SessionChange, StreamChange
-from frameworks.data.periscope.service.pipeline import Topic
-from frameworks.data.periscope.service.roll_up import Dirty
-from frameworks.kit.clock import Clock, from_micros, micros
-from frameworks.kit.sql import Connection, Database
-
-READER_GONE = timedelta(minutes=1)
-
-_MARK = """
-INSERT INTO periscope.dirty_buckets AS d (tenant_id, kind, subject, bucket, generation, marked_at)
-SELECT tenant_id, kind, subject, bucket, 1, $5
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS m (tenant_id, kind, subject, bucket)
-ON CONFLICT (tenant_id, kind, subject, bucket) DO UPDATE SET generation = d.generation + 1
-"""
+from frameworks.data.periscope.domain import SessionChange, StreamChange, UsageKey, plain
+from frameworks.data.periscope.service.closing import SilentClaim, SilentSession
+from frameworks.data.periscope.store.usage_windows import mark_usage
+from frameworks.kit.clock import Clock, from_micros
+from frameworks.kit.sql import Database
 
 _STREAM = """
 INSERT INTO periscope.stream_analytics AS s (tenant_id, stream_id, claim_epoch, state, state_at, state_event,
@@ -42,50 +33,77 @@ ON CONFLICT (tenant_id, stream_id) DO UPDATE SET
 WHERE s.tenant_id = $1 AND excluded.claim_epoch >= s.claim_epoch
 """
 
-_SESSION = """
+_SESSIONS = """
 INSERT INTO periscope.viewer_sessions AS v
     (tenant_id, stream_id, node_id, session_id, connected_at, disconnected_at, seen_at)
-VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN $6::timestamptz END, CASE WHEN NOT $5 THEN $6::timestamptz END, $7)
+SELECT tenant_id, stream_id, node_id, session_id, connected_at, disconnected_at, $7
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+    AS s (tenant_id, stream_id, node_id, session_id, connected_at, disconnected_at)
 ON CONFLICT (tenant_id, stream_id, node_id, session_id) DO UPDATE SET
     connected_at = least(v.connected_at, excluded.connected_at),
     disconnected_at = greatest(v.disconnected_at, excluded.disconnected_at),
     seen_at = greatest(v.seen_at, excluded.seen_at)
-WHERE v.tenant_id = $1
+"""
+
+_PRESUME_SESSIONS = """
+UPDATE periscope.viewer_sessions v SET presumed_at = p.presumed_at
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
+    AS p (tenant_id, stream_id, node_id, session_id, presumed_at)
+WHERE v.tenant_id = p.tenant_id AND v.stream_id = p.stream_id AND v.node_id = p.node_id
+    AND v.session_id = p.session_id AND v.presumed_at IS DISTINCT FROM p.presumed_at
+"""
+
+_PRESUME_CLAIMS = """
+UPDATE periscope.stream_analytics s
+SET presumed_epoch = CASE WHEN p.presumed_at IS NULL THEN NULL ELSE p.claim_epoch END, presumed_at = p.presumed_at
+FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[])
+    AS p (tenant_id, stream_id, claim_epoch, presumed_at)
+WHERE s.tenant_id = p.tenant_id AND s.stream_id = p.stream_id AND s.claim_epoch = p.claim_epoch
 """
 
 
 class PostgresState:
-    """Writes marks and state, across tenants, in one transaction a call."""
+    """Writes state, across tenants, in one transaction a call."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._db = database
         self._clock = clock
 
-    async def mark(self, dirty: Sequence[Mark]) -> None:
-        """Remember that these buckets must be recomputed."""
-        if not dirty:
-            return
+    async def mark_usage(self, used: Sequence[UsageKey]) -> None:
+        """Remember that these usage windows must be measured, again if they were before."""
         async with self._db.system() as c:
-            await c.execute(
-                _MARK,
-                [mark.tenant for mark in dirty],
-                [mark.kind.value for mark in dirty],
-                [mark.subject for mark in dirty],
-                [from_micros(mark.bucket) for mark in dirty],
-                self._clock.now(),
-            )
+            await mark_usage(c, used, self._clock)
 
     async def reduce(self, streams: Sequence[StreamChange], sessions: Sequence[SessionChange]) -> None:
         """Move state forward; older and repeated changes do nothing."""
         if not streams and not sessions:
             return
-        ordered = sorted(set(sessions), key=lambda s: (s.tenant, s.stream, s.node, s.session, s.at, s.opened))
         async with self._db.system() as c:
             if streams:
                 await c.executemany(_STREAM, [_stream_row(change) for change in streams])
-            if ordered:
-                now = self._clock.now()
-                await c.executemany(_SESSION, [(*_session_row(change), now) for change in ordered])
+            if sessions:
+                await c.execute(_SESSIONS, *_columns(sessions), self._clock.now())
+
+    async def presume(self, sessions: Sequence[SilentSession], claims: Sequence[SilentClaim]) -> None:
+        """Take these for closed at their last sign of life, or for open again where there is none."""
+        async with self._db.system() as c:
+            if sessions:
+                await c.execute(
+                    _PRESUME_SESSIONS,
+                    [one.tenant for one in sessions],
+                    [one.stream for one in sessions],
+                    [plain(one.node) for one in sessions],
+                    [plain(one.session) for one in sessions],
+                    [_at(one.ended_at) for one in sessions],
+                )
+            if claims:
+                await c.execute(
+                    _PRESUME_CLAIMS,
+                    [one.tenant for one in claims],
+                    [one.stream for one in claims],
+                    [one.epoch for one in claims],
+                    [_at(one.ended_at) for one in claims],
+                )
 
     async def forget(self, older_than: timedelta) -> int:
         """Remove sessions last heard of before then; how many."""
@@ -97,99 +115,20 @@ class PostgresState:
         return int(tag.rpartition(" ")[2])
 
 
-class PostgresReaders:
-    """How far the readers of the log are."""
+class PostgresTurns:
+    """Lets one process at a time roll up an analytics store; the lock ends with its transaction."""
 
-    def __init__(self, database: Database, clock: Clock, instance: str) -> None:
+    def __init__(self, database: Database, store: str = "") -> None:
         self._db = database
-        self._clock = clock
-        self._instance = instance
-
-    async def report(self, topic: str, reader: str, lag: int, last_error: str) -> None:
-        """Say how far this process got; readers that went away are forgotten."""
-        now = self._clock.now()
-        async with self._db.system() as c:
-            await c.execute(
-                """INSERT INTO periscope.readers (topic, reader, instance, lag, last_error, seen_at)
-                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (topic, reader, instance) DO UPDATE
-                   SET lag = excluded.lag, last_error = excluded.last_error, seen_at = excluded.seen_at""",
-                *(topic, reader, self._instance, lag, last_error, now),
-            )
-            await c.execute("DELETE FROM periscope.readers WHERE seen_at < $1", now - READER_GONE)
-
-    async def topics(self) -> list[Topic]:
-        """The readers heard of lately, the lags of their processes added up."""
-        async with self._db.system() as c:
-            rows = await c.fetch(
-                """SELECT topic, reader, sum(lag)::bigint AS lag, max(last_error) AS last_error
-                   FROM periscope.readers WHERE seen_at > $1 GROUP BY topic, reader ORDER BY topic, reader""",
-                self._clock.now() - READER_GONE,
-            )
-        return [
-            Topic(row["topic"], row["reader"], row["lag"], row["last_error"] == "", row["last_error"])
-            for row in rows
-        ]
-
-
-class PostgresMarks:
-    """Hands the marks to one process at a time."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
+        self._name = f"periscope.roll_up.{store}" if store else "periscope.roll_up"
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator["PostgresTurn | None"]:
-        """A turn; the transaction's lock ends with it, and clearing fails with it."""
+    async def turn(self) -> AsyncIterator[bool]:
+        """Whether this process has the turn."""
         async with self._db.system() as c:
-            mine = await c.fetchval(
-                "SELECT pg_try_advisory_xact_lock(hashtextextended('periscope.roll_up', 0))"
+            yield bool(
+                await c.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", self._name)
             )
-            yield PostgresTurn(c) if mine else None
-
-    async def waiting(self) -> tuple[int, int]:
-        """How many marks wait, and since when the oldest (microseconds; 0 when none)."""
-        async with self._db.system() as c:
-            row = await c.fetchrow("SELECT count(*) AS n, min(marked_at) AS at FROM periscope.dirty_buckets")
-        assert row is not None
-        return row["n"], micros(row["at"]) if row["at"] else 0
-
-
-class PostgresTurn:
-    """One transaction that holds the lock."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._c = connection
-
-    async def oldest(self, kind: Kind, limit: int) -> list[Dirty]:
-        """The marks that have waited longest."""
-        rows = await self._c.fetch(
-            """SELECT tenant_id, subject, bucket, generation FROM periscope.dirty_buckets
-               WHERE kind = $1 ORDER BY marked_at LIMIT $2""",
-            kind.value,
-            limit,
-        )
-        return [
-            Dirty(
-                Mark(UUID(str(row["tenant_id"])), kind, row["subject"], micros(row["bucket"])),
-                row["generation"],
-            )
-            for row in rows
-        ]
-
-    async def clear(self, done: Sequence[Dirty]) -> None:
-        """Forget these marks, unless they were made again meanwhile."""
-        await self._c.execute(
-            """DELETE FROM periscope.dirty_buckets d
-               USING unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
-                   AS m (tenant_id, kind, subject, bucket, generation)
-               WHERE d.tenant_id = m.tenant_id AND d.kind = m.kind AND d.subject = m.subject
-                   AND d.bucket = m.bucket AND d.generation = m.generation""",
-            [entry.mark.tenant for entry in done],
-            [entry.mark.kind.value for entry in done],
-            [entry.mark.subject for entry in done],
-            [from_micros(entry.mark.bucket) for entry in done],
-            [entry.generation for entry in done],
-        )
 
 
 def _stream_row(change: StreamChange) -> tuple[object, ...]:
@@ -209,12 +148,17 @@ def _stream_row(change: StreamChange) -> tuple[object, ...]:
     )
 
 
-def _session_row(change: SessionChange) -> tuple[object, ...]:
-    return (
-        change.tenant,
-        change.stream,
-        change.node,
-        change.session,
-        change.opened,
-        from_micros(change.at),
-    )
+def _columns(sessions: Sequence[SessionChange]) -> tuple[list[object], ...]:
+    """Columns of one row per session: its first beginning and its last end, in one order for every writer."""
+    found: dict[tuple[UUID, UUID, str, str], list[int | None]] = {}
+    for change in sessions:
+        ends = found.setdefault((change.tenant, change.stream, change.node, change.session), [None, None])
+        known = ends[not change.opened]
+        chosen = change.at if known is None else (min if change.opened else max)(known, change.at)
+        ends[not change.opened] = chosen
+    rows = [(*key, _at(began), _at(ended)) for key, (began, ended) in sorted(found.items())]
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def _at(instant: int | None) -> datetime | None:
+    return None if instant is None else from_micros(instant)

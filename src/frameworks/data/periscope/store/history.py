@@ -7,7 +7,7 @@ from uuid import UUID
 
 from frameworks.data.periscope.domain import Asked
 from frameworks.data.periscope.service.history import Figure, Listed
-from frameworks.data.periscope.store import latest, listings, summaries
+from frameworks.data.periscope.store import artifacts, latest, listings, summaries, viewing
 from frameworks.data.periscope.store.listings import Listing
 from frameworks.kit.analytics import Analytics, Scope
 from frameworks.kit.clock import from_micros, micros
@@ -16,14 +16,35 @@ from frameworks.kit.paging import Paged, Position, Window, paged
 Row = Mapping[str, Any]
 
 
-_LISTS = {listed: getattr(listings, listed.name) for listed in Listed}
+_LISTS: dict[Listed, Listing] = {
+    listed: getattr(artifacts if hasattr(artifacts, listed.name) else listings, listed.name)
+    for listed in Listed
+}
 
 _VIEWS = ("health_5m_v", "lifecycle_5m_v", "viewers_5m_v", "peaks_5m_v", "nodes_5m_v")
-_FACT_VIEWS = ("connection_events_v", "stream_events_v", "routing_events_v", "stream_health_v")
+_FACT_VIEWS = (
+    "connection_events_v",
+    "stream_events_v",
+    "routing_events_v",
+    "stream_health_v",
+    "player_sessions_v",
+    "player_boots_v",
+    "api_requests_v",
+)
 
-_FIGURES = {
-    figure: latest.SERIES if figure is Figure.SERIES else getattr(summaries, figure.name) for figure in Figure
+_SOURCES = (summaries, viewing, latest)
+_FIGURES: dict[Figure, str] = {
+    figure: next(getattr(source, figure.name) for source in _SOURCES if hasattr(source, figure.name))
+    for figure in Figure
 }
+_CONDITIONS = {
+    "stream": "stream_id = {stream:UUID}",
+    "node": "node_id = {node:String}",
+    "artifact": "artifact = {artifact:String}",
+    "caller": "auth_kind = {caller:String}",
+    "operation": "operation_kind = {operation:String}",
+}
+"""What stands for the marks of a figure, by the part of the question they come from."""
 
 
 class ClickHouseHistory:
@@ -51,12 +72,12 @@ class ClickHouseHistory:
 
     async def figures(self, tenant: UUID, figure: Figure, asked: Asked, **more: object) -> list[Row]:
         """The rows of a figure."""
-        sql: str = _FIGURES[figure]
+        sql = _FIGURES[figure]
         params: dict[str, object] = {"from": asked.from_at, "until": asked.until_at, **more}
-        for name, kind, value in (("stream", "UUID", asked.stream), ("node", "String", asked.node)):
-            mark = f"/*{name}*/"
+        for name, condition in _CONDITIONS.items():
+            mark, value = f"/*{name}*/", getattr(asked, name)
             if value is not None and (mark in sql or f"{{{name}:" in sql):
-                sql = sql.replace(mark, f"AND {name}_id = {{{name}:{kind}}}")
+                sql = sql.replace(mark, f"AND {condition}")
                 params[name] = value
         return [*await self._read(tenant, sql, params, (*_VIEWS, *_FACT_VIEWS))]
 
@@ -106,7 +127,11 @@ def _bound(listing: Listing, asked: Asked, between: tuple[int, int]) -> tuple[st
             params[name] = value
     if listing.always:
         where.append(listing.always)
-    return listing.body.replace("/*where*/", " AND ".join(where)), params
+    body = listing.body.replace("/*where*/", " AND ".join(where))
+    later = {name: getattr(asked, name) for name in listing.after if getattr(asked, name) is not None}
+    if later:
+        body = f"SELECT * FROM ({body}) WHERE {' AND '.join(listing.after[name] for name in later)}"
+    return body, params | later
 
 
 def _instant(listing: Listing, name: str) -> str:

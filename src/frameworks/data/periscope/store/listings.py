@@ -26,6 +26,8 @@ class Listing:
     time: str = "occurred_at"
     filters: Mapping[str, str] = field(default_factory=dict)
     always: str = ""
+    after: Mapping[str, str] = field(default_factory=dict)
+    """Conditions on the rows themselves, once they are made."""
     facts: bool = True
     """Rows are facts, so that a cursor narrows the range that is read."""
 
@@ -114,18 +116,18 @@ ROUTING_EVENTS = _facts(
 VIEWER_SESSIONS = Listing(
     "viewer_sessions",
     ("connection_events_v",),
-    """SELECT toUnixTimestamp64Micro(min(began)) AS at, concat(node_id, '|', session_id, '|', toString(sid)) AS id,
-        session_id, toString(sid) AS stream_id, node_id, argMax(cluster_id, occurred_at) AS cluster_id,
-        max(if(action = 'disconnect', toUnixTimestamp64Micro(occurred_at), 0)) AS disconnected_at,
-        argMax(connector, occurred_at) AS connector, max(seconds) AS seconds, max(up_bytes) AS up_bytes,
-        max(down_bytes) AS down_bytes, argMax(user_agent, occurred_at) AS user_agent,
-        argMax(country, occurred_at) AS country, argMax(city, occurred_at) AS city,
-        argMax(latitude, occurred_at) AS latitude, argMax(longitude, occurred_at) AS longitude,
-        argMax(h3_cell, occurred_at) AS h3_cell
-    FROM (SELECT * EXCEPT (stream_id), stream_id AS sid,
-            occurred_at - toIntervalSecond(if(action = 'disconnect', least(seconds, 604800), 0)) AS began
-        FROM periscope.connection_events_v WHERE /*where*/)
-    GROUP BY sid, node_id, session_id""",
+    """SELECT toUnixTimestamp64Micro(first) AS at, concat(node_id, '|', session_id, '|', toString(sid)) AS id,
+        session_id, toString(sid) AS stream_id, node_id, left_at AS disconnected_at, stayed AS seconds,
+        up AS up_bytes, down AS down_bytes, n.1 AS cluster_id, n.2 AS connector, n.3 AS user_agent, n.4 AS country,
+        n.5 AS city, n.6 AS latitude, n.7 AS longitude, n.8 AS h3_cell
+    FROM (SELECT stream_id AS sid, node_id, session_id,
+            min(occurred_at - toIntervalSecond(if(action = 'disconnect', least(seconds, 604800), 0))) AS first,
+            max(if(action = 'disconnect', toUnixTimestamp64Micro(occurred_at), 0)) AS left_at,
+            max(seconds) AS stayed, max(up_bytes) AS up, max(down_bytes) AS down,
+            argMax(tuple(cluster_id, connector, user_agent, country, city, latitude, longitude, h3_cell),
+                occurred_at) AS n
+        FROM (SELECT * FROM periscope.connection_events_v WHERE /*where*/)
+        GROUP BY sid, node_id, session_id)""",
     "connected_at",
     filters=_STREAM_NODE,
     facts=False,

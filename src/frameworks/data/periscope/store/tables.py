@@ -9,18 +9,60 @@ FACTS = (
     "stream_health",
     "node_metrics",
     "routing_events",
+    "push_events",
+    "artifact_events",
+    "stream_metrics_detailed",
+    "client_samples",
+    "storage_samples",
+    "service_events",
+    "player_boots",
+    "player_sessions",
+    "api_requests",
     "unclaimed_events",
+)
+"""Fed from events by a view each."""
+
+BUCKETS = (
     "health_5m",
     "lifecycle_5m",
     "viewers_5m",
     "peaks_5m",
     "nodes_5m",
 )
+"""Computed from facts."""
 
-_PASSAGES = ("arrivals", "events", *(f"events_to_{name}" for name in FACTS[:7]), "arrivals_to_events")
+HOURS_AND_DAYS = tuple(f"{name.removesuffix('_5m')}_{grain}" for name in BUCKETS for grain in ("1h", "1d"))
+"""Computed from buckets."""
+
+SESSIONS = ("viewer_sessions_final", "stream_sessions_final")
+"""Computed from facts, a row a session."""
+
+_INTO = {
+    **dict.fromkeys(("stream_ingest", "stream_lifecycle", "stream_buffer", "track_list"), "stream_events"),
+    "stream_view": "stream_views",
+    "user_connection": "connection_events",
+    "stream_metrics": "stream_health",
+    "node_lifecycle": "node_metrics",
+    "load_balancing": "routing_events",
+    "push_lifecycle": "push_events",
+    "recording_lifecycle": "artifact_events",
+    "stream_metrics_detailed": "stream_metrics_detailed",
+    "client_sample": "client_samples",
+    "storage_sample": "storage_samples",
+    "player_boot": "player_boots",
+    "player_session": "player_sessions",
+    "api_requests": "api_requests",
+    "service_event": "service_events",
+}
+"""An event's field → the table its type is kept in."""
+_DOORS = tuple(
+    name for field, table in _INTO.items() for name in (f"arrivals_{field}", f"{field}_to_{table}")
+)
+PASSAGES = ("arrivals", "events", *(f"events_to_{name}" for name in FACTS), "arrivals_to_events", *_DOORS)
 
 
 def declared() -> tuple[TenantTable, ...]:
     """Tables, their deduplicating views, and the passages nothing is kept in."""
-    names = (*FACTS, *(f"{name}_v" for name in FACTS), *_PASSAGES)
+    kept = (*FACTS, *BUCKETS, *HOURS_AND_DAYS, *SESSIONS)
+    names = ("dirty", *kept, *(f"{name}_v" for name in kept), *PASSAGES)
     return tuple(TenantTable(f"periscope.{name}") for name in names)

@@ -27,6 +27,8 @@ def application(settings: Settings, pages: Pages, upstreams: Upstreams) -> ASGIA
             *_passed("/graphql/", settings.bridge_url, upstreams),
             *_passed("/auth/{path:path}", settings.bridge_url, upstreams),
             *_passed("/.well-known/jwks.json", settings.bridge_url, upstreams),
+            *_passed("/playback/telemetry/boot", settings.bridge_url, upstreams),
+            *_passed("/playback/telemetry/session", settings.bridge_url, upstreams),
             *_passed("/play/{playback_id}", settings.foghorn_url, upstreams),
             *(_passed("/mail", settings.mailbox_url, upstreams) if settings.mailbox_url else ()),
             *(_passed("/mail.json", settings.mailbox_url, upstreams) if settings.mailbox_url else ()),

@@ -18,12 +18,19 @@ class Pages:
     """The files of the build, read once."""
 
     def __init__(
-        self, *, public_url: str, rtmp_url: str, media_origins: tuple[str, ...], has_mail: bool
+        self,
+        *,
+        public_url: str,
+        rtmp_url: str,
+        media_origins: tuple[str, ...],
+        has_mail: bool,
+        telemetry: bool = False,
     ) -> None:
         self._public_url = public_url.rstrip("/")
         self._media = " ".join(media_origins)
         facts = (
-            f'{{"rtmpUrl":"{rtmp_url}","publicUrl":"{self._public_url}","hasMail":{str(has_mail).lower()}}}'
+            f'{{"rtmpUrl":"{rtmp_url}","publicUrl":"{self._public_url}","hasMail":{str(has_mail).lower()},'
+            f'"telemetry":{str(telemetry).lower()}}}'
         )
         self._facts = f'<script type="application/json" id="platform">{facts}</script>'
 

@@ -1,11 +1,14 @@
 """What has happened: Periscope's answers as analytics rows."""
 
 from frameworks.control.bridge.api.history import (
+    api_usage,
+    artifacts,
     health,
     infra,
     lifecycle,
     overview,
     usage,
+    viewing,
 )
 
 BINDABLES = [
@@ -14,4 +17,7 @@ BINDABLES = [
     *lifecycle.BINDABLES,
     *health.BINDABLES,
     *infra.BINDABLES,
+    *viewing.BINDABLES,
+    *artifacts.BINDABLES,
+    *api_usage.BINDABLES,
 ]

@@ -47,6 +47,12 @@ def history(arguments: Row) -> pb.HistoryRequest:
         stream_id=uuid_id("Stream", stream) if stream else "",
         node_id=arguments.get("nodeId") or "",
         cluster_id=arguments.get("clusterId") or "",
+        artifact=arguments.get("artifactHash") or "",
+        state=arguments.get("stage") or "",
+        kind=arguments.get("contentType") or arguments.get("assetType") or "",
+        scope=arguments.get("storageScope") or "",
+        caller_kind=arguments.get("authType") or "",
+        operation_kind=(arguments.get("operationType") or "").lower(),
     )
 
 

@@ -28,7 +28,8 @@ def here(*_: Any) -> Row:
 
 
 query.set_field("analytics", here)
-usage.set_field("streaming", here)
+for name in ("streaming", "storage", "api"):
+    usage.set_field(name, here)
 for name in ("usage", "lifecycle", "health", "infra"):
     analytics.set_field(name, here)
 
