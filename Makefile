@@ -9,7 +9,7 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$(PATH)
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: help up check test unit contract flows browser sdk lint types protos deps console bench clean doctor
+.PHONY: help up check test unit contract flows browser sdk lint types protos deps console bench bench-faults clean doctor
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | column -t -s "$$(printf '\t')"
@@ -40,6 +40,7 @@ lint: $(VENV)/.installed
 	@$(BIN)/python -m tools.lint
 	@$(BIN)/python tools/protos.py --check
 	@$(BIN)/python tools/settings_docs.py --check
+	@$(BIN)/python tools/row_policies.py --check
 	@codespell -L trun,ue,te README.md CHANGELOG.md CONTRIBUTING.md docs src proto tests tools bench --skip '*/static/*,*/pb/*,*.json'
 
 types: $(VENV)/.installed
@@ -66,12 +67,16 @@ test: deps check console ## Everything; does all its set-up
 	@pytest -q tests/contract $(ARGS)
 	@pytest -q tests/flows $(ARGS)
 	@pytest -q tests/sdk tests/browser $(ARGS)
+	@pytest -q tests/faults $(ARGS)
 
 protos: $(VENV)/.installed ## Generate contracts/pb from proto/
 	@$(BIN)/python tools/protos.py
 
 bench: $(VENV)/.installed console ## Measure every claim (minutes)
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+bench-faults: $(VENV)/.installed ## Kill and pause every part in 50 seeded runs (a quarter of an hour)
+	@pytest -q tests/faults --seeds 50 $(ARGS)
 
 clean: ## Remove what was built (not the data directory)
 	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/frameworks/support/console/static web/console/node_modules

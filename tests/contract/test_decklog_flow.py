@@ -44,7 +44,7 @@ class SlowLog:
         for record in records:
             await asyncio.to_thread(self.path.write_bytes, record.value)
         self.waiting -= 1
-        self.durable += 1
+        self.durable += len(records)
 
     async def bury(self, letters: Sequence[Unreadable], *, sender: Sender, trace: str) -> None:
         """Nothing here is unreadable."""

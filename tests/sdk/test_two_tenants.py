@@ -269,7 +269,7 @@ async def _knock(world: World, method: str, url: str) -> httpx.Response:
 
 
 async def test_no_subscription_carries_another_tenants_changes(world: World) -> None:
-    """All six are open while A's node and stream change; B's own change, made later, is the fence."""
+    """All are asked for, an operator's too, while A's node and stream change; B's own change, made later, is the fence."""
     fresh = await world.platform.tenant()
     fence = await Edge.join(world.platform, fresh)
     heard: list[str] = []

@@ -17,7 +17,7 @@ from rich.table import Table
 from frameworks import __version__, assembly
 from frameworks.cli.engines import app as engines_app
 from frameworks.cli.history import app as history_app
-from frameworks.cli.layout import Layout, saved_ports
+from frameworks.cli.layout import Layout
 from frameworks.cli.letters import app as letters_app
 from frameworks.kit.errors import Fault
 
@@ -109,12 +109,32 @@ def _charter(text: str) -> str:
 @app.command()
 def status(
     data_dir: DataDir = DEFAULT_DATA,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: everything, on one line.")] = False,
+    every_loop: Annotated[
+        bool, typer.Option("--loops", help="Every loop, not only those that failed.")
+    ] = False,
 ) -> None:
-    """Show each process's modules, their readiness, loops and lags."""
-    from frameworks.cli.status import show
+    """Show what runs on a data directory, how far it is, what is wrong and what to do about it.
 
-    if not show(saved_ports(data_dir), as_json=as_json):
+    Asks every process that runs here, started by `frameworks up` or by `frameworks run`, at its admin port, and
+    tries every engine. Nothing else is needed: what is down is said to be, the rest is shown.
+
+    PROCESSES: state, and the loops that fail or failed, with how often they were restarted and why the last time.
+    READERS: by topic and group, the records not read yet, and the partition furthest behind.
+    A line tells the bytes that wait in edge logs, dead letters, and buckets that wait for roll-up.
+
+    The exit code is 0 when all is well, and 1 when anything is down or fails; warnings do not count.
+    """
+    from frameworks.cli.status import look
+
+    found = look(data_dir)
+    if as_json:
+        print(found.as_json())
+    else:
+        from frameworks.cli.status_table import show
+
+        show(found, Console(), every_loop=every_loop)
+    if not found.well:
         raise typer.Exit(1)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,24 +19,22 @@ Facts = Mapping[str, Any]
 
 
 class Rates:
-    """How fast counters grew between two looks at them."""
+    """How fast counters grow, over the last few seconds: events come in bursts."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, over: float = 10.0) -> None:
         self._clock = clock
-        self._at = clock.monotonic()
-        self._before: dict[str, float] = {}
+        self._over = over
+        self._looks: deque[tuple[float, dict[str, float]]] = deque()
 
     def of(self, counted: Mapping[str, float]) -> dict[str, float]:
-        """By name, the growth a second since the last look; nothing at the first look at a counter."""
+        """By name, the growth a second since the oldest look that is remembered; 0 at the first."""
         now = self._clock.monotonic()
-        passed = max(now - self._at, 0.001)
-        found = {
-            name: max(0.0, value - self._before[name]) / passed
-            for name, value in counted.items()
-            if name in self._before
-        }
-        self._at, self._before = now, dict(counted)
-        return found
+        self._looks.append((now, dict(counted)))
+        while len(self._looks) > 2 and self._looks[1][0] <= now - self._over:
+            self._looks.popleft()
+        at, before = self._looks[0]
+        passed = max(now - at, 0.001)
+        return {name: max(0.0, value - before.get(name, 0.0)) / passed for name, value in counted.items()}
 
 
 def flow_reporter(host: ProcessHost, modules: tuple[str, ...]) -> Callable[[], Awaitable[None]] | None:

@@ -1,7 +1,12 @@
 """EventBatch by hand: framed events concatenate to a batch, so records are grouped and cut without decoding."""
 
+from collections.abc import Sequence
+
+from frameworks.contracts.pb.events_v1_pb2 import EventFrames
 from frameworks.kit.errors import Refusal
 
+FRAMING = 6
+"""A frame is at most so many bytes longer than its event."""
 _TAG = 0x0A
 _CLUSTER_TAG, _REGION_TAG, _SOURCE_TAG = 0x42, 0x4A, 0x52
 """Fields 8, 9 and 10 of an Event."""
@@ -17,6 +22,11 @@ class BrokenBatch(Refusal):
 def frame(event: bytes) -> bytes:
     """The serialised event as one entry of an EventBatch."""
     return _delimited(_TAG, event)
+
+
+def join(events: Sequence[bytes]) -> bytes:
+    """The serialised events as an EventBatch."""
+    return EventFrames(events=events).SerializeToString()
 
 
 def stamp(*, cluster: str = "", region: str = "", source: str = "") -> bytes:

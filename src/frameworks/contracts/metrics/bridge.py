@@ -10,8 +10,8 @@ SOCKETS_ENDED = counter(
 )
 TELEMETRY = counter(
     "frameworks_bridge_telemetry_total",
-    "Reports of players by kind (boot, session, cmcd) and outcome; refused ones bear a token that is forged, expired or "
-    "for something else, repeated ones were counted before, limited ones came too often.",
+    "Reports of players by kind (boot, session, cmcd) and outcome; refused ones bear a token that is forged, expired "
+    "or for something else, repeated ones were counted before, limited ones came too often.",
     ("kind", "outcome"),
 )
 UNSENT = counter(

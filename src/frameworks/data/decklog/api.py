@@ -1,26 +1,30 @@
 """Inbound calls of Decklog: one bidirectional stream of batches and their acknowledgements."""
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError
 
+from frameworks.contracts.framing import join
 from frameworks.contracts.metrics import decklog as metrics
 from frameworks.contracts.pb import decklog_v1_pb2 as pb
-from frameworks.contracts.pb.events_v1_pb2 import Event
+from frameworks.contracts.pb.events_v1_pb2 import Event, EventBatch
 from frameworks.contracts.topics import SCHEMA_VERSION
 from frameworks.data.decklog.domain import (
     MAX_EVENT_BYTES,
     MAX_EVENTS,
     Arrival,
     BatchTooLarge,
+    Lanes,
     Problem,
     Sender,
     SenderKind,
     TooManyStreams,
     Unreadable,
 )
-from frameworks.data.decklog.service import Intake
+from frameworks.data.decklog.service import Intake, Judged, Offered, Outcome
 from frameworks.kit.errors import Forbidden
 from frameworks.kit.identity import Principal, PrincipalKind
 from frameworks.kit.rpc import Call
@@ -33,6 +37,8 @@ _AMBIGUOUS = Problem("event.ambiguous", "The event says a field twice, or says n
 _UNKNOWN_FIELD = Problem("event.unknown_field", "The event has fields that its schema version does not.")
 _TOO_LARGE = Problem("event.too_large", f"An event holds at most {MAX_EVENT_BYTES} bytes.")
 STREAMS = 32
+READ_AHEAD, READ_AHEAD_BYTES = 8, 1024**2
+"""Batches of one stream, and bytes of them, that are judged and wait for those before them."""
 
 
 class Api:
@@ -46,46 +52,114 @@ class Api:
     async def Publish(
         self, requests: AsyncIterator[pb.PublishRequest], call: Call
     ) -> AsyncIterator[pb.PublishAck]:
-        """One acknowledgement a batch, in order, each after its events are durable; one batch at a time.
+        """One acknowledgement a batch, in order, each after its events are durable.
 
-        The next batch is read when the last one is durable: a slow log slows its senders, it fills no memory.
+        Batches that came while others were made durable are judged meanwhile and stored together, in their order.
+        Few are read ahead: a slow log slows its senders, it fills no memory.
         """
         sender = _sender(call.principal)
         if self._open[sender] >= self._streams:
             metrics.REFUSED.labels(TooManyStreams.code).inc()
             raise TooManyStreams(f"One sender has at most {self._streams} streams open.", retry_after=10)
         self._open[sender] += 1
+        ahead = Ahead[tuple[int, Judged]](READ_AHEAD, READ_AHEAD_BYTES)
+        reading = asyncio.create_task(self._read(requests, sender, ahead))
+        reading.add_done_callback(_looked_at)
         try:
-            async for request in requests:
-                yield await self._take(request, sender, call.trace)
+            while batches := await ahead.take():
+                for ack in await self._store(batches, sender, call.trace):
+                    yield ack
+            await reading
         finally:
+            reading.cancel()
             self._open[sender] -= 1
             self._open += Counter()  # forgets who has none
 
-    async def _take(self, request: pb.PublishRequest, sender: Sender, trace: str) -> pb.PublishAck:
-        if max(len(request.events), len(request.attributions)) > MAX_EVENTS:
-            metrics.REFUSED.labels(BatchTooLarge.code).inc()
-            raise BatchTooLarge(f"A batch has at most {MAX_EVENTS} events.")
-        events, unreadable, unfit = _decode(request)
+    async def _read(
+        self,
+        requests: AsyncIterator[pb.PublishRequest],
+        sender: Sender,
+        ahead: "Ahead[tuple[int, Judged]]",
+    ) -> None:
+        lanes = Lanes()
+        try:
+            async for request in requests:
+                if max(len(request.events), len(request.attributions)) > MAX_EVENTS:
+                    metrics.REFUSED.labels(BatchTooLarge.code).inc()
+                    raise BatchTooLarge(f"A batch has at most {MAX_EVENTS} events.")
+                judged = self._intake.judge(_offered(request), sender, lanes)
+                await ahead.put((request.sequence, judged), judged.size)
+        finally:
+            ahead.end()
+
+    async def _store(
+        self, batches: Sequence[tuple[int, Judged]], sender: Sender, trace: str
+    ) -> list[pb.PublishAck]:
         metrics.IN_FLIGHT.inc()
         try:
-            outcome = await self._intake.take(
-                events, request.attributions, sender=sender, trace=trace, unreadable=unreadable
-            )
+            outcomes = await self._intake.store([judged for _, judged in batches], sender=sender, trace=trace)
         finally:
             metrics.IN_FLIGHT.dec()
-        refused = sorted((*unfit, *outcome.refused), key=lambda entry: entry[0])
-        metrics.ACCEPTED.labels(sender.kind.value).inc(outcome.accepted)
-        metrics.REPEATED.inc(outcome.repeated)
-        metrics.UNREADABLE.labels("kept").inc(outcome.buried)
-        metrics.UNREADABLE.labels("dropped").inc(len(unreadable) - outcome.buried)
-        for _, problem in refused:
-            metrics.REFUSED.labels(problem.code).inc()
-        return pb.PublishAck(
-            sequence=request.sequence,
-            accepted=outcome.accepted,
-            refused=[pb.Refused(index=i, code=p.code, message=p.message) for i, p in refused],
-        )
+        return [_ack(number, outcome, sender) for (number, _), outcome in zip(batches, outcomes, strict=True)]
+
+
+def _looked_at(task: "asyncio.Task[None]") -> None:
+    """A reader that failed while the writer did has nobody else to tell."""
+    if not task.cancelled():
+        task.exception()
+
+
+T = TypeVar("T")
+
+
+class Ahead(Generic[T]):
+    """Handed from a reader to a writer in order, several at once, and never many."""
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        self._items: list[T] = []
+        self._bytes = 0
+        self._ended = False
+        self._changed = asyncio.Event()
+
+    async def put(self, item: T, size: int) -> None:
+        """Hand over; waits while there are many."""
+        while self._items and (len(self._items) >= self._most or self._bytes + size > self._most_bytes):
+            await self._change()
+        self._items.append(item)
+        self._bytes += size
+        self._changed.set()
+
+    async def take(self) -> list[T]:
+        """All there are, at least one; none when the reader ended."""
+        while not self._items and not self._ended:
+            await self._change()
+        items, self._items, self._bytes = self._items, [], 0
+        self._changed.set()
+        return items
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._ended = True
+        self._changed.set()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+
+def _ack(sequence: int, outcome: Outcome, sender: Sender) -> pb.PublishAck:
+    metrics.ACCEPTED.labels(sender.kind.value).inc(outcome.accepted)
+    metrics.REPEATED.inc(outcome.repeated)
+    metrics.UNREADABLE.labels("kept").inc(outcome.buried)
+    metrics.UNREADABLE.labels("dropped").inc(outcome.dropped)
+    for _, problem in outcome.refused:
+        metrics.REFUSED.labels(problem.code).inc()
+    return pb.PublishAck(
+        sequence=sequence,
+        accepted=outcome.accepted,
+        refused=[pb.Refused(index=i, code=p.code, message=p.message) for i, p in outcome.refused],
+    )
 
 
 def _sender(principal: Principal) -> Sender:
@@ -95,22 +169,32 @@ def _sender(principal: Principal) -> Sender:
     return Sender(kind, principal.subject, principal.cluster, principal.tenant, principal.region)
 
 
-def _decode(
-    request: pb.PublishRequest,
-) -> tuple[list[Arrival], list[Unreadable], list[tuple[int, Problem]]]:
-    """Every event fully parsed; what does not parse is refused, never forwarded."""
-    events: list[Arrival] = []
-    unreadable: list[Unreadable] = []
-    unfit: list[tuple[int, Problem]] = []
-    for index, envelope in enumerate(request.events):
-        read = _read(envelope.event)
-        if isinstance(read, Event):
-            events.append(_arrival(index, envelope.event, envelope.attribution, read))
-        elif read in _NO_EVENT:
-            unreadable.append(Unreadable(index, envelope.event, read))
-        else:
-            unfit.append((index, read))
-    return events, unreadable, unfit
+def _offered(request: pb.PublishRequest) -> Offered:
+    envelopes = [(envelope.event, envelope.attribution) for envelope in request.events]
+    plain = _is_plain([raw for raw, _ in envelopes])
+    return Offered(request.attributions, envelopes, plain, _arrived)
+
+
+def _is_plain(raws: Sequence[bytes]) -> bool:
+    """Whether every event parses and says each field that is known once, in order, and nothing else.
+
+    All in one: a batch that comes out as it went in has nothing left over. Others are looked at one by one.
+    """
+    framed = join(raws)
+    try:
+        batch = EventBatch.FromString(framed)
+    except DecodeError:
+        return False
+    batch.DiscardUnknownFields()
+    return batch.SerializeToString() == framed
+
+
+def _arrived(index: int, raw: bytes, attribution: int) -> Arrival | Unreadable | Problem:
+    """The event, fully parsed; what does not parse is refused, never forwarded."""
+    read = _read(raw)
+    if isinstance(read, Event):
+        return _arrival(index, raw, attribution, read)
+    return Unreadable(index, raw, read) if read in _NO_EVENT else read
 
 
 def _read(raw: bytes) -> Event | Problem:
@@ -135,11 +219,12 @@ _NO_EVENT = (_UNREADABLE, _AMBIGUOUS)
 
 
 def _arrival(index: int, raw: bytes, attribution: int, event: Event) -> Arrival:
+    field = event.WhichOneof("data")
     return Arrival(
         index,
         raw,
         event.type,
-        event.WhichOneof("data"),
+        field,
         event.event_id,
         event.occurred_at,
         event.schema_version,
@@ -152,4 +237,20 @@ def _arrival(index: int, raw: bytes, attribution: int, event: Event) -> Arrival:
         event.trace_id,
         event.claim_epoch,
         attribution,
+        _envelope(event, field, raw),
     )
+
+
+def _envelope(event: Event, field: str | None, raw: bytes) -> int:
+    """How many bytes of the event come before its payload's length; 0 when they do not come first, in order."""
+    if field is None:
+        return 0
+    without = Event()
+    without.CopyFrom(event)
+    without.ClearField(field)  # type: ignore[arg-type]
+    head = without.SerializeToString()
+    return len(head) + _PAYLOAD_TAG if raw.startswith(head) else 0
+
+
+_PAYLOAD_TAG = 2
+"""Bytes of the tag of a payload: those of fields 16 to 2047 have two."""

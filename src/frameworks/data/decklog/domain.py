@@ -2,12 +2,12 @@
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
 
-from frameworks.contracts.framing import frame, stamp
+from frameworks.contracts.framing import FRAMING, join, stamp
 from frameworks.contracts.topics import EVENT_TYPES, PARTITIONS, SCHEMA_VERSION, WRITERS, EventType, Role
 from frameworks.kit.errors import Limited, Refusal
 
@@ -23,6 +23,10 @@ MAX_RECORD_BYTES = 1_000_000
 MAX_NAME = 200
 NOBODY = bytes(16)
 """The zero UUID stands for an absent id in history, so nobody may have it."""
+MAX_LANES = 4096
+"""Envelopes remembered of one sender."""
+_ID_HEAD, _TYPE_AT, _IDS, _SHORTEST = b"\n\x10", 18, 38, 40
+"""How an event starts, where its type lies, how long version, tenant and stream are, and less than any good event."""
 
 
 class BatchTooLarge(Refusal):
@@ -93,6 +97,8 @@ class Arrival:
     trace: str
     epoch: int
     attribution: int
+    envelope: int = 0
+    """Bytes up to and with the tag of the payload; 0 when the fields do not come in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,22 +229,11 @@ def attribution_problem(
     return None
 
 
-def repeat_problem(event: Arrival, first: Mapping[bytes, bytes]) -> Problem | None:
+def repeat_problem(event: Arrival, before: bytes | None) -> Problem | None:
     """An id that this request gave to another event; the same event twice is no problem, it is kept once."""
-    if first.get(event.event_id, event.raw) != event.raw:
+    if before is not None and before != event.raw:
         return Problem("event.duplicate_id", "Two different events of one request have this event_id.")
     return None
-
-
-def stamped(event: Arrival, sender: Sender, region: str) -> Arrival:
-    """The event with what its envelope leaves out and Decklog knows, behind the bytes it came as."""
-    cluster = "" if event.cluster else sender.cluster or ""
-    where = "" if event.region else sender.region or region
-    source = "" if event.source or sender.kind is SenderKind.NODE else sender.name
-    if not (cluster or where or source):
-        return event
-    raw = event.raw + stamp(cluster=cluster, region=where, source=source)
-    return replace(event, raw=raw, cluster=event.cluster or cluster, region=event.region or where)
 
 
 def partition_of(tenant: bytes, subject: bytes) -> int:
@@ -246,46 +241,112 @@ def partition_of(tenant: bytes, subject: bytes) -> int:
     return zlib.crc32(tenant + subject) % PARTITIONS
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Lane:
+    """Where events of one envelope go when they come in time, and what Decklog says behind them."""
+
+    key: tuple[str, bytes, int, str]
+    """Topic, tenant, partition and cluster: what events of one record have in common."""
+    region: str
+    type: str
+    schema_version: int
+    stamp: bytes
+    word: Attribution | None
+
+
+def lane_of(event: Arrival, sender: Sender, region: str, word: Attribution | None = None) -> Lane:
+    """The lane of an accepted event: its envelope, and what that leaves out and Decklog knows."""
+    cluster = "" if event.cluster else sender.cluster or ""
+    where = "" if event.region else sender.region or region
+    source = "" if event.source or sender.kind is SenderKind.NODE else sender.name
+    partition = partition_of(event.tenant, event.stream or event.node.encode())
+    return Lane(
+        key=(EVENT_TYPES[event.type].topic, event.tenant, partition, event.cluster or cluster),
+        region=event.region or where,
+        type=event.type,
+        schema_version=event.schema_version,
+        stamp=stamp(cluster=cluster, region=where, source=source),
+        word=word,
+    )
+
+
+class Lanes:
+    """The lanes that events of one sender took before: the next event of the same envelope takes the same.
+
+    An event whose fields come in order starts with its id (16 bytes), its type and its time; what follows, up to the
+    tag of the payload, is alike in all events of a type and a stream. So is every judgement but those of id and time.
+    Only events that say every field once and in order may be looked up.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bytes, int], tuple[bytes, Lane]] = {}
+
+    def find(self, raw: bytes, word: Attribution | None, now: int) -> Lane | None:
+        """The lane of an event whose envelope was accepted under this word, and whose time is in order."""
+        if raw[:2] != _ID_HEAD or not _SHORTEST <= len(raw) <= MAX_EVENT_BYTES or raw[2:18] == NOBODY:
+            return None
+        at = _TYPE_AT + 11 + raw[_TYPE_AT + 1]
+        known = self._known.get((raw[_TYPE_AT : at - 8], raw[at : at + _IDS], id(word)))
+        if known is None or not raw.startswith(known[0], at):
+            return None
+        moment = int.from_bytes(raw[at - 8 : at], "little")
+        in_time = now - OLDEST <= moment <= now + SKEW and (
+            word is None or word.not_before - SKEW <= moment <= word.not_after + SKEW
+        )
+        return known[1] if in_time else None
+
+    def remember(self, event: Arrival, lane: Lane) -> None:
+        """Later events of this envelope, under the same word, take this lane."""
+        if event.envelope:
+            if len(self._known) >= MAX_LANES:
+                self._known.clear()
+            raw, at = event.raw, _TYPE_AT + 11 + len(event.type)
+            key = raw[_TYPE_AT : at - 8], raw[at : at + _IDS], id(lane.word)
+            self._known[key] = raw[at : event.envelope], lane
+
+
 @dataclass(slots=True)
 class _Group:
-    events: list[Arrival] = field(default_factory=list)
-    frames: list[bytes] = field(default_factory=list)
+    first: Lane
+    raws: list[bytes] = field(default_factory=list)
+    lanes: set[Lane] = field(default_factory=set)
     size: int = 0
 
     def has_room(self, extra: int) -> bool:
-        return self.size + extra <= MAX_RECORD_BYTES and len(self.frames) < MAX_EVENTS
+        return self.size + extra <= MAX_RECORD_BYTES and len(self.raws) < MAX_EVENTS
 
-    def add(self, event: Arrival, framed: bytes) -> None:
-        self.events.append(event)
-        self.frames.append(framed)
-        self.size += len(framed)
+    def add(self, lane: Lane, raw: bytes, size: int) -> None:
+        self.raws.append(raw)
+        self.lanes.add(lane)
+        self.size += size
 
-    def record(self, topic: str, tenant: bytes, partition: int) -> RecordBatch:
+    def record(self) -> RecordBatch:
+        topic, tenant, partition, cluster = self.first.key
         return RecordBatch(
             topic=topic,
             tenant=tenant,
             partition=partition,
-            value=b"".join(self.frames),
-            types=tuple(sorted({event.type for event in self.events})),
-            schema_version=max(event.schema_version for event in self.events),
-            events=len(self.events),
-            region=self.events[0].region,
-            cluster=self.events[0].cluster,
+            value=join(self.raws),
+            types=tuple(sorted({lane.type for lane in self.lanes})),
+            schema_version=max(lane.schema_version for lane in self.lanes),
+            events=len(self.raws),
+            region=self.first.region,
+            cluster=cluster,
         )
 
 
-def regroup(events: Iterable[Arrival]) -> Sequence[RecordBatch]:
+def regroup(events: Iterable[tuple[Lane, bytes]]) -> Sequence[RecordBatch]:
     """Records of one topic, tenant, partition and cluster each: the events' own bytes in the order they came in."""
     closed: list[RecordBatch] = []
     open_: dict[tuple[str, bytes, int, str], _Group] = {}
-    for event in events:
-        partition = partition_of(event.tenant, event.stream or event.node.encode())
-        key = EVENT_TYPES[event.type].topic, event.tenant, partition, event.cluster
-        framed = frame(event.raw)
-        group = open_.get(key)
-        if group is None or not group.has_room(len(framed)):
+    for lane, raw in events:
+        if lane.stamp:
+            raw += lane.stamp
+        size = len(raw) + FRAMING
+        group = open_.get(lane.key)
+        if group is None or not group.has_room(size):
             if group is not None:
-                closed.append(group.record(*key[:3]))
-            group = open_[key] = _Group()
-        group.add(event, framed)
-    return closed + [group.record(*key[:3]) for key, group in open_.items()]
+                closed.append(group.record())
+            group = open_[lane.key] = _Group(lane)
+        group.add(lane, raw, size)
+    return closed + [group.record() for group in open_.values()]

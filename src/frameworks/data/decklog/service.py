@@ -2,12 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from frameworks.data.decklog import domain
-from frameworks.data.decklog.domain import Arrival, Attribution, Problem, RecordBatch, Sender, Unreadable
+from frameworks.data.decklog.domain import (
+    Arrival,
+    Attribution,
+    Lane,
+    Lanes,
+    Problem,
+    RecordBatch,
+    Sender,
+    Unreadable,
+)
 from frameworks.kit.clock import Clock, micros
 from frameworks.kit.errors import Unauthenticated
 from frameworks.kit.log import get
@@ -43,7 +52,33 @@ class Outcome:
     accepted: int
     repeated: int
     buried: int
-    refused: tuple[tuple[int, Problem], ...]
+    dropped: int
+    refused: Sequence[tuple[int, Problem]]
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A batch as it came: signed words, events with the number of the word they point at, and how to read one.
+
+    It is `plain` when every event says each of its fields once, in order, and nothing else.
+    """
+
+    tokens: Sequence[str]
+    events: Sequence[tuple[bytes, int]]
+    plain: bool
+    read: Callable[[int, bytes, int], Arrival | Unreadable | Problem]
+
+
+@dataclass(slots=True)
+class Judged:
+    """What is to be stored of a batch, and why the rest is not."""
+
+    accepted: int = 0
+    kept: dict[bytes, tuple[Lane, bytes]] = field(default_factory=dict)
+    """The accepted events by their ids."""
+    refused: list[tuple[int, Problem]] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    size: int = 0
 
 
 class Intake:
@@ -65,56 +100,70 @@ class Intake:
         self._slots = asyncio.Semaphore(in_flight)
         self._letters = _Allowance(clock)
 
-    async def take(
-        self,
-        events: Sequence[Arrival],
-        tokens: Sequence[str],
-        *,
-        sender: Sender,
-        trace: str,
-        unreadable: Sequence[Unreadable] = (),
-    ) -> Outcome:
-        """Durably store every acceptable event; raises Unavailable when that can not be promised."""
+    def judge(self, offered: Offered, sender: Sender, lanes: Lanes) -> Judged:
+        """Sort out what may be stored; `lanes` are the sender's own."""
+        words = [self._read(token) for token in offered.tokens]
+        now = micros(self._clock.now())
+        judged = Judged(size=sum(len(raw) for raw, _ in offered.events))
+        kept = judged.kept
+        for index, (raw, attribution) in enumerate(offered.events):
+            word = words[attribution - 1] if 0 < attribution <= len(words) else None
+            if offered.plain and raw[2:18] not in kept and not isinstance(word, Problem):
+                lane = lanes.find(raw, word, now) if attribution <= len(words) else None
+                if lane is not None:
+                    kept[raw[2:18]] = lane, raw
+                    judged.accepted += 1
+                    continue
+            event = offered.read(index, raw, attribution)
+            if isinstance(event, Unreadable):
+                judged.unreadable.append(event)
+                continue
+            if isinstance(event, Arrival):
+                found = self._lane(event, words, sender, now, kept)
+                if isinstance(found, Lane):
+                    kept[event.event_id] = found, raw
+                    judged.accepted += 1
+                    lanes.remember(event, found)
+                    continue
+                event = found
+            judged.refused.append((index, event))
+        judged.refused += [(letter.index, letter.problem) for letter in judged.unreadable]
+        judged.refused.sort(key=_index)
+        return judged
+
+    async def store(self, batches: Sequence[Judged], *, sender: Sender, trace: str) -> list[Outcome]:
+        """Durably store every accepted event; raises Unavailable when that can not be promised."""
+        kept = [event for judged in batches for event in judged.kept.values()]
+        letters = [letter for judged in batches for letter in judged.unreadable]
         async with self._slots:
-            accepted, refused = self._judge(events, tokens, sender)
-            fresh = list({event.event_id: event for event in accepted}.values())
-            if fresh:
-                await self._log.append(domain.regroup(fresh), sender=sender, trace=trace)
-            letters = unreadable[: self._letters.take(len(unreadable))]
+            if kept:
+                await self._log.append(domain.regroup(kept), sender=sender, trace=trace)
+            letters = letters[: self._letters.take(len(letters))]
             if letters:
                 await self._log.bury(letters, sender=sender, trace=trace)
-        refused += [(letter.index, letter.problem) for letter in unreadable]
-        self._report(refused, sender)
+        buried = set(map(id, letters))
+        return [self._outcome(judged, buried, sender) for judged in batches]
+
+    def _outcome(self, judged: Judged, letters: set[int], sender: Sender) -> Outcome:
+        self._report(judged.refused, sender)
+        buried = sum(id(letter) in letters for letter in judged.unreadable)
         return Outcome(
-            len(accepted), len(accepted) - len(fresh), len(letters), tuple(sorted(refused, key=_index))
+            accepted=judged.accepted,
+            repeated=judged.accepted - len(judged.kept),
+            buried=buried,
+            dropped=len(judged.unreadable) - buried,
+            refused=judged.refused,
         )
 
-    def _judge(
-        self, events: Sequence[Arrival], tokens: Sequence[str], sender: Sender
-    ) -> tuple[list[Arrival], list[tuple[int, Problem]]]:
-        words = [self._read(token) for token in tokens]
-        now = micros(self._clock.now())
-        first: dict[bytes, bytes] = {}
-        accepted: list[Arrival] = []
-        refused: list[tuple[int, Problem]] = []
-        for event in events:
-            problem = self._problem(event, words, sender, now) or domain.repeat_problem(event, first)
-            if problem is None:
-                first[event.event_id] = event.raw
-                accepted.append(domain.stamped(event, sender, self._region))
-            else:
-                refused.append((event.index, problem))
-        return accepted, refused
-
-    def _read(self, token: str) -> Attribution | Problem:
-        try:
-            return self._attributions.read(token)
-        except Unauthenticated as refusal:
-            return Problem("attribution.invalid", refusal.message)
-
-    def _problem(
-        self, event: Arrival, words: Sequence[Attribution | Problem], sender: Sender, now: int
-    ) -> Problem | None:
+    def _lane(
+        self,
+        event: Arrival,
+        words: Sequence[Attribution | Problem],
+        sender: Sender,
+        now: int,
+        kept: Mapping[bytes, tuple[Lane, bytes]],
+    ) -> Lane | Problem:
+        """Where an event goes, judged by all of it; or why it goes nowhere."""
         found = domain.shape_problem(event, now)
         if found is not None:
             return found
@@ -123,7 +172,18 @@ class Intake:
         word = words[event.attribution - 1] if event.attribution else None
         if isinstance(word, Problem):
             return word
-        return domain.sender_problem(event, sender, word)
+        before = kept[event.event_id][1] if event.event_id in kept else None
+        return (
+            domain.sender_problem(event, sender, word)
+            or domain.repeat_problem(event, before)
+            or domain.lane_of(event, sender, self._region, word)
+        )
+
+    def _read(self, token: str) -> Attribution | Problem:
+        try:
+            return self._attributions.read(token)
+        except Unauthenticated as refusal:
+            return Problem("attribution.invalid", refusal.message)
 
     def _report(self, refused: Sequence[tuple[int, Problem]], sender: Sender) -> None:
         if refused:

@@ -14,7 +14,7 @@ from frameworks.data.periscope.service.usage_windows import Heard, Source, Usage
 from frameworks.kit.clock import Clock, micros
 from frameworks.kit.log import get
 
-WATCH_EVERY = timedelta(seconds=10)
+WATCH_EVERY = timedelta(seconds=30)
 SWEEP_EVERY = timedelta(hours=1)
 
 log = get("periscope-ingest")

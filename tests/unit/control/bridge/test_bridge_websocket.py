@@ -10,6 +10,8 @@ from fixtures_bridge import ALL_SCOPES, BridgeFactory, FakeBridge, served
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from frameworks.kit.errors import Unavailable
+
 PROTOCOL = Subprotocol("graphql-transport-ws")
 
 
@@ -159,3 +161,35 @@ async def test_the_cookie_of_our_own_page_counts(make_bridge: BridgeFactory) -> 
             await hear(socket)
             await say(socket, type="subscribe", id="b", payload={"query": "{ tenant { id } }"})
             assert (await hear(socket))["type"] == "next"
+
+
+PIPELINE = (
+    "subscription { pipelineStatus { isKnown liveStreams flow { stored } problems { place message } } }"
+)
+
+
+async def followed(bridge: FakeBridge, token: str) -> dict[str, Any]:
+    """The first word on the pipeline's subscription."""
+    async with opened(bridge) as socket:
+        await say(socket, type="connection_init", payload={"Authorization": f"Bearer {token}"})
+        await hear(socket)
+        await say(socket, type="subscribe", id="p", payload={"query": PIPELINE})
+        return await hear(socket)
+
+
+async def test_only_operators_follow_the_pipeline(make_bridge: BridgeFactory) -> None:
+    bridge = make_bridge()
+    refused = await followed(bridge, bridge.token(*ALL_SCOPES))
+    assert refused["payload"][0]["extensions"]["code"] == "FORBIDDEN"
+    assert bridge.periscope.calls == []
+    told = await followed(bridge, bridge.token(roles=("operator",)))
+    found = told["payload"]["data"]["pipelineStatus"]
+    assert (found["isKnown"], found["liveStreams"]) == (True, 7)
+
+
+async def test_operators_are_told_that_periscope_is_away(make_bridge: BridgeFactory) -> None:
+    bridge = make_bridge(script={"GetPipelineStatus": Unavailable("no connection.")})
+    told = await followed(bridge, bridge.token(roles=("operator",)))
+    found = told["payload"]["data"]["pipelineStatus"]
+    assert (found["isKnown"], found["flow"]) == (False, {"stored": None})
+    assert found["problems"] == [{"place": "ingest", "message": "Periscope does not answer: no connection."}]

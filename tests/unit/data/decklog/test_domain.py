@@ -1,11 +1,23 @@
 """Records: how large they may be, and what their ids depend on."""
 
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from frameworks.contracts.framing import split
-from frameworks.data.decklog.domain import MAX_EVENTS, MAX_RECORD_BYTES, Arrival, regroup, shape_problem
+from frameworks.data.decklog.domain import (
+    MAX_EVENTS,
+    MAX_RECORD_BYTES,
+    Arrival,
+    RecordBatch,
+    Sender,
+    SenderKind,
+    lane_of,
+    shape_problem,
+)
+from frameworks.data.decklog.domain import regroup as regroup_lanes
 
 TENANT = UUID(int=1).bytes
+NODE = Sender(SenderKind.NODE, "n", "c", None)
 
 
 def arrival(number: int, *, stream: bytes = UUID(int=2).bytes, size: int = 100, node: str = "n") -> Arrival:
@@ -30,6 +42,11 @@ def arrival(number: int, *, stream: bytes = UUID(int=2).bytes, size: int = 100, 
         1,
         1,
     )
+
+
+def regroup(events: Iterable[Arrival]) -> Sequence[RecordBatch]:
+    """The records of events that were accepted."""
+    return regroup_lanes((lane_of(event, NODE, ""), event.raw) for event in events)
 
 
 def test_a_record_has_bounds_and_the_next_one_goes_on() -> None:

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from frameworks.contracts.flow import Trouble
 from frameworks.data.periscope.service.history import Row
 from frameworks.data.periscope.service.processes import Processes, Reader, Report
-from frameworks.data.periscope.service.troubles import Seen, troubles
+from frameworks.data.periscope.service.troubles import Seen, missed, troubles
 from frameworks.kit.clock import Clock, micros
 from frameworks.kit.errors import Unavailable
 
@@ -158,7 +158,7 @@ class Pipeline:
             unclaimed=self._counts.unclaimed,
             oldest_dirty_at=self._counts.oldest_dirty_at,
         )  # fmt: skip
-        return Status(now, self._counts, engines, reports, topics, troubles(seen))
+        return Status(now, self._counts, engines, [*fresh, *missed(fresh, silent)], topics, troubles(seen))
 
     async def _count(self) -> None:
         """Ask every engine, together; each answers for itself."""

@@ -35,6 +35,16 @@ def troubles(seen: Seen) -> list[Trouble]:
     return sorted(found, key=lambda trouble: not trouble.broken)
 
 
+def missed(fresh: Sequence[Report], silent: Sequence[Report]) -> list[Report]:
+    """The silent processes whose work nobody else does: not the predecessor of one that was started again."""
+    running = _modules(fresh)
+    return [report for report in silent if not running.issuperset(report.modules)]
+
+
+def _modules(reports: Sequence[Report]) -> set[str]:
+    return {module for report in reports for module in report.modules}
+
+
 def _engines(seen: Seen) -> Iterator[Trouble]:
     for engine in ENGINES:
         if engine in seen.away:
@@ -43,18 +53,16 @@ def _engines(seen: Seen) -> Iterator[Trouble]:
 
 
 def _processes(seen: Seen) -> Iterator[Trouble]:
-    running = {module for report in seen.fresh for module in report.modules}
-    for report in seen.silent:
-        gone = [module for module in report.modules if module not in running]
-        if gone:
-            seconds = (seen.at - report.reported_at) // SECOND
-            yield Trouble(
-                PLACES.get(gone[0], "control"),
-                "flow.silent",
-                f"The process {report.process} has not reported for {seconds} s: it was stopped, or Periscope "
-                "is out of its reach.",
-            )
-    told = running | {module for report in seen.silent for module in report.modules}
+    for report in missed(seen.fresh, seen.silent):
+        gone = [module for module in report.modules if module not in _modules(seen.fresh)]
+        seconds = (seen.at - report.reported_at) // SECOND
+        yield Trouble(
+            PLACES.get(gone[0], "control"),
+            "flow.silent",
+            f"The process {report.process} has not reported for {seconds} s: it was stopped, or Periscope is out "
+            "of its reach.",
+        )
+    told = _modules([*seen.fresh, *seen.silent])
     for module in EXPECTED if seen.fresh else ():
         if module not in told:
             yield Trouble(PLACES[module], "flow.silent", f"No process reports that it runs {module}.")
