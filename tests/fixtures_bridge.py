@@ -73,7 +73,8 @@ def sample(kind: type[Message], depth: int = 0) -> Any:
         return message
     for spec in kind.DESCRIPTOR.fields:
         if spec.message_type is not None and spec.message_type.GetOptions().map_entry:
-            getattr(message, spec.name)["HLS"] = "http://localhost/hls"
+            number = spec.message_type.fields_by_name["value"].type != FieldDescriptor.TYPE_STRING
+            getattr(message, spec.name)["HLS"] = 1 if number else "http://localhost/hls"
         elif spec.message_type is not None:
             inner = sample(GetMessageClass(cast("Any", spec.message_type)), depth + 1)
             if spec.is_repeated:

@@ -2,15 +2,16 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 from fixtures_periscope import Periscope, new_story
 from test_periscope_facts import seen, told
-from typer.testing import CliRunner, Result
 
-from frameworks.cli.commands import app
 from frameworks.contracts.framing import frame
 from frameworks.contracts.topics import DEAD_LETTERS, UNREADABLE_EVENTS
 from frameworks.data.periscope.consumers import Batching, Consumer
@@ -31,11 +32,17 @@ class Place:
     url: str
     topic: str
 
-    async def run(self, *arguments: str) -> Result:
+    async def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `frameworks dlq …`."""
-        env = {"FRAMEWORKS_EVENTLOG": self.url, "COLUMNS": "300"}
-        result = await asyncio.to_thread(CliRunner().invoke, app, ["dlq", *arguments], env=env)
-        assert result.exit_code == 0, (result.output, result.exception)
+        result = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "frameworks", "dlq", *arguments],
+            env=os.environ | {"FRAMEWORKS_EVENTLOG": self.url, "COLUMNS": "300"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
         return result
 
     async def records(self) -> list[Record]:

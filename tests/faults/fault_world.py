@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -13,7 +13,9 @@ import httpx
 from fault_node import FaultNode
 from fixtures_platform import Tenant, eventually, free_offset
 from flow_processes import Apart, apart, ready
+from flow_stores import eventlog
 
+from frameworks.contracts.topics import ANALYTICS_EVENTS, PARTITIONS
 from frameworks.engines.postgres import EmbeddedPostgres
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -23,6 +25,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "foghorn": ("foghorn",),
     "helmsman": ("helmsman",),
 }
+AGAIN = "again"
+"""The region whose mirrored topic tells everything once more."""
 BREAKABLE = ("helmsman", "decklog", "nats", "periscope", "clickhouse", "postgres")
 
 
@@ -56,10 +60,11 @@ def faults(seed: int, seconds: float) -> list[Fault]:
 
 @dataclass
 class World:
-    """The platform, the node, and the hand that breaks things."""
+    """The platform, the node, the hand that breaks things; `tenants` had stories."""
 
     platform: Apart
     node: FaultNode
+    tenants: list[Tenant] = field(default_factory=list)
 
     def _pid(self, victim: str) -> int | None:
         engine = self.platform.engines.get(victim)
@@ -82,7 +87,8 @@ class World:
     async def tenant(self) -> Tenant:
         """A fresh tenant that talks to Bridge itself: nothing stands in front of it here."""
         made = await self.platform.tenant()
-        return replace(made, graphql_url=f"{self.platform.url('bridge')}/graphql")
+        self.tenants.append(replace(made, graphql_url=f"{self.platform.url('bridge')}/graphql"))
+        return self.tenants[-1]
 
     async def waiting_at_the_edge(self) -> int:
         """Bytes in Helmsman's log that Decklog has not acknowledged."""
@@ -107,10 +113,16 @@ async def world(data: Path) -> AsyncIterator[World]:
     offset = free_offset()
     node = FaultNode(4242 + offset)
     await node.start()
-    env = {"HELMSMAN_MIST_API": f"http://127.0.0.1:{node.port}", "PERISCOPE_ROLL_UP_EVERY": "1s"}
+    env = {
+        "HELMSMAN_MIST_API": f"http://127.0.0.1:{node.port}",
+        "PERISCOPE_ROLL_UP_EVERY": "1s",
+        "PERISCOPE_MIRRORED_REGIONS": AGAIN,
+    }
     try:
         async with apart(data, env=env, groups=GROUPS, offset=offset) as platform:
             made = World(platform, node)
+            async with eventlog(platform) as log:
+                await log.ensure(f"{AGAIN}.{ANALYTICS_EVENTS}", partitions=PARTITIONS)
 
             async def configured() -> bool:
                 return node.configured

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from frameworks.contracts.flow import LEVELS, RATES, REPORT_EVERY
+from frameworks.contracts.flow import LEVELS, RATES, READERS, REPORT_EVERY
 from frameworks.contracts.pb import periscope_v1_pb2 as pb
 from frameworks.contracts.pb.periscope_v1_pb2_grpc import PeriscopeServiceStub
 from frameworks.kit import log, metrics
@@ -70,10 +70,10 @@ def process_name(modules: tuple[str, ...]) -> str:
 def report_of(name: str, modules: tuple[str, ...], health: Facts, rates: Rates) -> pb.ProcessReport:
     """What a process says, from its health and its counters."""
     facts = health["facts"]
-    readers = facts.get("ingest", {})
+    readers = [(topic, reader) for part in READERS for topic, reader in facts.get(part, {}).items()]
     names = [*RATES.values(), *LEVELS.values()]
     totals = metrics.totals(names)
-    stored = {f"stored {topic}": reader["stored"] for topic, reader in readers.items()}
+    stored = {_counted(topic, reader): reader["stored"] for topic, reader in readers}
     grown = rates.of({key: totals[of] for key, of in RATES.items() if of in totals} | stored)
     return pb.ProcessReport(
         id=f"{socket.gethostname()}/{name}/{os.getpid()}",
@@ -81,13 +81,15 @@ def report_of(name: str, modules: tuple[str, ...], health: Facts, rates: Rates) 
         modules=modules,
         status=health["status"],
         loops=[pb.LoopStatus(**loop) for loop in health["loops"] if loop["state"] == "failing"],
-        readers=[
-            _reader(topic, reader, grown.get(f"stored {topic}", 0.0)) for topic, reader in readers.items()
-        ],
+        readers=[_reader(topic, reader, grown[_counted(topic, reader)]) for topic, reader in readers],
         rates={key: value for key, value in grown.items() if key in RATES},
         levels={key: totals[of] for key, of in LEVELS.items() if of in totals},
         nodes=_depths(facts),
     )
+
+
+def _counted(topic: str, reader: Facts) -> str:
+    return f"{reader['group']} of {topic}"
 
 
 def _reader(topic: str, reader: Facts, per_second: float) -> pb.TopicStatus:

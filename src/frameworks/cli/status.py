@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from frameworks.assembly import TARGETS
 from frameworks.cli.layout import saved_ports
 from frameworks.cli.presence import announced
-from frameworks.contracts.flow import remedy
+from frameworks.contracts.flow import READERS, remedy
 
 SUPERVISED = {"app": "app_admin", "mist": "mist_admin"}
 WITHIN = 3.0
@@ -105,7 +106,10 @@ def _processes(data: Path) -> Iterator[Process]:
         name = by_port.pop(present.port, present.name)
         yield _asked(name, present.address, present.port, pid=present.pid, modules=present.modules)
     running = {present.name for present in alive}
+    elsewhere = {module for present in alive for module in present.modules}
     for port, name in by_port.items():
+        if elsewhere.issuperset(TARGETS[name]):
+            continue  # its modules run apart
         yield _asked(name, "127.0.0.1", port)
     for present in told:
         supervised = present.port in {ports.get(key) for key in SUPERVISED.values()}
@@ -145,13 +149,18 @@ def _told(known: Mapping[str, Any], said: Mapping[str, Any]) -> Process:
                 reader["last_error"],
                 reader["reason"],
             )
-            for topic, reader in facts.get("ingest", {}).items()
+            for topic, reader in _readers(facts)
         ),
         edge_logs={name: fact["wal_bytes"] for name, fact in facts.items() if "wal_bytes" in fact},
         dead_letters=pipeline.get("dead_letters"),
         dirty_buckets=pipeline.get("dirty_buckets"),
         problems=(*_loop_problems(said), *pipeline.get("problems", ())),
     )
+
+
+def _readers(facts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for part in READERS:
+        yield from facts.get(part, {}).items()
 
 
 def _loop_problems(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -166,7 +175,7 @@ def _loop_problems(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
                 "remedy": remedy("flow.loop_failing"),
                 "broken": True,
             }
-    for topic, reader in said.get("facts", {}).get("ingest", {}).items():
+    for topic, reader in _readers(said.get("facts", {})):
         if reader["last_error"]:
             yield {
                 "code": reader["last_error"],

@@ -28,6 +28,9 @@ LEVELS = {
 }
 """Figures that are told as they are, and the gauges they come from."""
 
+READERS = ("ingest", "following")
+"""The facts of `/health` in which readers of the log tell how far they are."""
+
 ENGINES = {"clickhouse": "ClickHouse", "postgresql": "PostgreSQL", "eventlog": "The event log"}
 PLACES = {
     "decklog": "decklog",

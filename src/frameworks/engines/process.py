@@ -56,12 +56,18 @@ class BoundedLog:
         self._file = self._open()
 
     def write(self, chunk: bytes) -> None:
-        """Append, moving the file aside first when it would grow past the limit."""
-        if self._file.tell() + len(chunk) > self._limit:
-            self._file.close()
+        """Append, moving the file aside first when it would grow past the limit; a full disk loses the lines."""
+        with suppress(OSError):
+            if self._file.tell() + len(chunk) > self._limit:
+                self._turn_over()
+            self._file.write(chunk[-self._limit :])
+
+    def _turn_over(self) -> None:
+        if self.path.exists():
             self.path.replace(self.path.with_suffix(".log.1"))
-            self._file = self._open()
-        self._file.write(chunk[-self._limit :])
+        fresh = self._open()
+        self._file.close()
+        self._file = fresh
 
     def _open(self) -> FileIO:
         return FileIO(self.path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 from frameworks.kit.errors import Refusal
 
@@ -92,6 +93,15 @@ def insert_head(sql: str) -> InsertHead | None:
             return None
         return InsertHead(sql[: token.start], name.text, _rows_at(sql, name.end))
     return None
+
+
+def insert_from(statement: str, path: str) -> str:
+    """The statement of an `InsertHead` with its rows in a file, which is named before the settings."""
+    found = [*tokens(statement), None]
+    for token, following in pairwise(found):
+        if token and token.keyword == "SETTINGS" and following and following.sort is Sort.WORD:
+            return f"{statement[: token.start]} FROM INFILE '{path}' {statement[token.start :]}"
+    return f"{statement} FROM INFILE '{path}'"
 
 
 def _rows_at(sql: str, after: int) -> int:

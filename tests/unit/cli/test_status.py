@@ -76,6 +76,13 @@ async def test_the_supervised_keep_their_names(tmp_path: Path) -> None:
     assert "✗ mist is not running." in printed(found)
 
 
+async def test_nobody_misses_a_process_whose_modules_run_apart(tmp_path: Path) -> None:
+    (tmp_path / "layout.json").write_text(json.dumps({"ports": {"mist_admin": 1}}))
+    async with process(tmp_path, "mist", WELL):
+        found = await looked(tmp_path)
+    assert [(one.name, one.state) for one in found.processes] == [("mist", "ok")]
+
+
 async def test_a_failing_loop_is_told_with_its_error_and_what_to_do(tmp_path: Path) -> None:
     async with process(tmp_path, "signalman", WELL | {"status": "failing", "loops": [LOOP]}):
         found = await looked(tmp_path)

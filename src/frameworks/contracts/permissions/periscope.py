@@ -5,6 +5,11 @@ from frameworks.kit.identity import PrincipalKind, Rule
 _ANALYTICS = Rule.allow(PrincipalKind.USER, PrincipalKind.API_TOKEN, scope="analytics:read")
 _STREAMS = Rule.allow(PrincipalKind.USER, PrincipalKind.API_TOKEN, scope="streams:read")
 _INFRASTRUCTURE = Rule.allow(PrincipalKind.USER, PrincipalKind.API_TOKEN, scope="infrastructure:read")
+_REPORTING = {
+    *("bridge", "commodore", "quartermaster", "purser", "decklog", "periscope", "signalman"),
+    *("foghorn", "helmsman", "mist", "console", "mailbox"),
+}
+"""Services whose processes say what they do."""
 
 RULES: dict[str, Rule] = {
     "GetStreamStatuses": _STREAMS,
@@ -54,6 +59,6 @@ RULES: dict[str, Rule] = {
     "GetNodeMetricsAggregated": _INFRASTRUCTURE,
     "ListNodePerformance5m": _INFRASTRUCTURE,
     "GetPipelineStatus": Rule.allow(PrincipalKind.USER, services={"cli"}, role="operator"),
-    "ReportProcess": Rule.allow(PrincipalKind.SERVICE),
+    "ReportProcess": Rule.allow(services=_REPORTING),
     "GetUsage": Rule.allow(services={"purser"}),
 }

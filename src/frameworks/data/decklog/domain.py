@@ -2,8 +2,9 @@
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
 
@@ -283,11 +284,11 @@ class Lanes:
 
     def find(self, raw: bytes, word: Attribution | None, now: int) -> Lane | None:
         """The lane of an event whose envelope was accepted under this word, and whose time is in order."""
-        if raw[:2] != _ID_HEAD or not _SHORTEST <= len(raw) <= MAX_EVENT_BYTES or raw[2:18] == NOBODY:
+        if not (_SHORTEST <= len(raw) <= MAX_EVENT_BYTES and raw.startswith(_ID_HEAD)):
             return None
         at = _TYPE_AT + 11 + raw[_TYPE_AT + 1]
         known = self._known.get((raw[_TYPE_AT : at - 8], raw[at : at + _IDS], id(word)))
-        if known is None or not raw.startswith(known[0], at):
+        if known is None or not raw.startswith(known[0], at) or raw[2:18] == NOBODY:
             return None
         moment = int.from_bytes(raw[at - 8 : at], "little")
         in_time = now - OLDEST <= moment <= now + SKEW and (
@@ -305,48 +306,38 @@ class Lanes:
             self._known[key] = raw[at : event.envelope], lane
 
 
-@dataclass(slots=True)
-class _Group:
-    first: Lane
-    raws: list[bytes] = field(default_factory=list)
-    lanes: set[Lane] = field(default_factory=set)
-    size: int = 0
-
-    def has_room(self, extra: int) -> bool:
-        return self.size + extra <= MAX_RECORD_BYTES and len(self.raws) < MAX_EVENTS
-
-    def add(self, lane: Lane, raw: bytes, size: int) -> None:
-        self.raws.append(raw)
-        self.lanes.add(lane)
-        self.size += size
-
-    def record(self) -> RecordBatch:
-        topic, tenant, partition, cluster = self.first.key
-        return RecordBatch(
-            topic=topic,
-            tenant=tenant,
-            partition=partition,
-            value=join(self.raws),
-            types=tuple(sorted({lane.type for lane in self.lanes})),
-            schema_version=max(lane.schema_version for lane in self.lanes),
-            events=len(self.raws),
-            region=self.first.region,
-            cluster=cluster,
-        )
-
-
 def regroup(events: Iterable[tuple[Lane, bytes]]) -> Sequence[RecordBatch]:
     """Records of one topic, tenant, partition and cluster each: the events' own bytes in the order they came in."""
-    closed: list[RecordBatch] = []
-    open_: dict[tuple[str, bytes, int, str], _Group] = {}
-    for lane, raw in events:
-        if lane.stamp:
-            raw += lane.stamp
-        size = len(raw) + FRAMING
-        group = open_.get(lane.key)
-        if group is None or not group.has_room(size):
-            if group is not None:
-                closed.append(group.record())
-            group = open_[lane.key] = _Group(lane)
-        group.add(lane, raw, size)
-    return closed + [group.record() for group in open_.values()]
+    alike: defaultdict[tuple[str, bytes, int, str], list[tuple[Lane, bytes]]] = defaultdict(list)
+    for event in events:
+        alike[event[0].key].append(event)
+    return [_record(some) for same in alike.values() for some in _cut(same)]
+
+
+def _cut(events: Sequence[tuple[Lane, bytes]]) -> Iterator[Sequence[tuple[Lane, bytes]]]:
+    """The events in pieces that fit into a record."""
+    start = size = 0
+    for at, (lane, raw) in enumerate(events):
+        more = len(raw) + len(lane.stamp) + FRAMING
+        if at > start and (at - start == MAX_EVENTS or size + more > MAX_RECORD_BYTES):
+            yield events[start:at]
+            start, size = at, 0
+        size += more
+    yield events[start:]
+
+
+def _record(events: Sequence[tuple[Lane, bytes]]) -> RecordBatch:
+    lanes = {lane for lane, _ in events}
+    first = events[0][0]
+    topic, tenant, partition, cluster = first.key
+    return RecordBatch(
+        topic=topic,
+        tenant=tenant,
+        partition=partition,
+        value=join([raw + lane.stamp if lane.stamp else raw for lane, raw in events]),
+        types=tuple(sorted({lane.type for lane in lanes})),
+        schema_version=max(lane.schema_version for lane in lanes),
+        events=len(events),
+        region=first.region,
+        cluster=cluster,
+    )

@@ -25,6 +25,8 @@ IN_FLIGHT = 64
 LETTERS_PER_SECOND = 10.0
 LETTERS_AT_ONCE = 100
 
+_NOT_SENT = Problem("attribution.missing", "The event points at an attribution that was not sent.")
+
 log = get("decklog")
 
 
@@ -102,34 +104,56 @@ class Intake:
 
     def judge(self, offered: Offered, sender: Sender, lanes: Lanes) -> Judged:
         """Sort out what may be stored; `lanes` are the sender's own."""
-        words = [self._read(token) for token in offered.tokens]
+        pointed = [None, *map(self._read, offered.tokens)]
         now = micros(self._clock.now())
-        judged = Judged(size=sum(len(raw) for raw, _ in offered.events))
+        judged = Judged(size=sum([len(raw) for raw, _ in offered.events]))
         kept = judged.kept
         for index, (raw, attribution) in enumerate(offered.events):
-            word = words[attribution - 1] if 0 < attribution <= len(words) else None
-            if offered.plain and raw[2:18] not in kept and not isinstance(word, Problem):
-                lane = lanes.find(raw, word, now) if attribution <= len(words) else None
-                if lane is not None:
-                    kept[raw[2:18]] = lane, raw
-                    judged.accepted += 1
-                    continue
-            event = offered.read(index, raw, attribution)
-            if isinstance(event, Unreadable):
-                judged.unreadable.append(event)
+            word = pointed[attribution] if attribution < len(pointed) else _NOT_SENT
+            event_id, lane = raw[2:18], None
+            if offered.plain and event_id not in kept and not isinstance(word, Problem):
+                lane = lanes.find(raw, word, now)
+            if lane is not None:
+                kept[event_id] = lane, raw
+                judged.accepted += 1
                 continue
+            event = offered.read(index, raw, attribution)
             if isinstance(event, Arrival):
-                found = self._lane(event, words, sender, now, kept)
-                if isinstance(found, Lane):
-                    kept[event.event_id] = found, raw
-                    judged.accepted += 1
-                    lanes.remember(event, found)
-                    continue
-                event = found
-            judged.refused.append((index, event))
+                lane = self._judge_whole(event, word, sender, now, judged)
+                if lane is not None:
+                    lanes.remember(event, lane)
+            elif isinstance(event, Unreadable):
+                judged.unreadable.append(event)
+            else:
+                judged.refused.append((index, event))
         judged.refused += [(letter.index, letter.problem) for letter in judged.unreadable]
         judged.refused.sort(key=_index)
         return judged
+
+    def _judge_whole(
+        self,
+        event: Arrival,
+        word: Attribution | Problem | None,
+        sender: Sender,
+        now: int,
+        judged: Judged,
+    ) -> Lane | None:
+        """Keep or refuse an event, judged by all of it; where it goes."""
+        problem = domain.shape_problem(event, now)
+        if problem is None and isinstance(word, Problem):
+            problem = word
+        if problem is None and not isinstance(word, Problem):
+            before = judged.kept.get(event.event_id)
+            problem = domain.sender_problem(event, sender, word) or domain.repeat_problem(
+                event, before[1] if before else None
+            )
+        if problem is not None:
+            judged.refused.append((event.index, problem))
+            return None
+        lane = domain.lane_of(event, sender, self._region, word if isinstance(word, Attribution) else None)
+        judged.kept[event.event_id] = lane, event.raw
+        judged.accepted += 1
+        return lane
 
     async def store(self, batches: Sequence[Judged], *, sender: Sender, trace: str) -> list[Outcome]:
         """Durably store every accepted event; raises Unavailable when that can not be promised."""
@@ -153,30 +177,6 @@ class Intake:
             buried=buried,
             dropped=len(judged.unreadable) - buried,
             refused=judged.refused,
-        )
-
-    def _lane(
-        self,
-        event: Arrival,
-        words: Sequence[Attribution | Problem],
-        sender: Sender,
-        now: int,
-        kept: Mapping[bytes, tuple[Lane, bytes]],
-    ) -> Lane | Problem:
-        """Where an event goes, judged by all of it; or why it goes nowhere."""
-        found = domain.shape_problem(event, now)
-        if found is not None:
-            return found
-        if event.attribution > len(words):
-            return Problem("attribution.missing", "The event points at an attribution that was not sent.")
-        word = words[event.attribution - 1] if event.attribution else None
-        if isinstance(word, Problem):
-            return word
-        before = kept[event.event_id][1] if event.event_id in kept else None
-        return (
-            domain.sender_problem(event, sender, word)
-            or domain.repeat_problem(event, before)
-            or domain.lane_of(event, sender, self._region, word)
         )
 
     def _read(self, token: str) -> Attribution | Problem:

@@ -38,6 +38,26 @@ class Follower:
         self._since: Mapping[int, int] = {}
         """What was wanted at the last look: nothing after it may go before the next."""
         self._was_away = False
+        self._reason = ""
+        self._taken = 0
+        self._lags: Mapping[int, int] = {}
+
+    def facts(self) -> dict[str, object]:
+        """What `/health` says of this reader; its lag is that of the last look."""
+        worst = max(self._lags, key=lambda number: self._lags[number], default=0)
+        return {
+            ANALYTICS_EVENTS: {
+                "group": "signalman",
+                "last_error": "eventlog.away" if self._was_away else "",
+                "reason": self._reason if self._was_away else "",
+                "unclaimed": 0,
+                "stored": self._taken,
+                "lag": sum(self._lags.values()),
+                "worst_lag": self._lags.get(worst, 0),
+                "worst_partition": worst,
+                "partitions": len(self._lags),
+            }
+        }
 
     async def run(self) -> None:
         """Follow for ever; what is written while the log can not be reached is read when it is back."""
@@ -64,7 +84,9 @@ class Follower:
     async def step(self, subscription: Subscription, limit: int = AT_ONCE) -> bool:
         """Take the next records; False when the subscription is to be made anew."""
         for record in await self._fetch(subscription, limit):
-            metrics.PUSHED.inc(push(self._hub, record))
+            pushed = push(self._hub, record)
+            self._taken += pushed
+            metrics.PUSHED.inc(pushed)
         if self._was_away and self._eventlog.connected():
             self._was_away = False
             return False
@@ -92,7 +114,7 @@ class Follower:
         """Check that nothing was dropped before it was read, and how far quiet partitions are known."""
         try:
             extent = await self._eventlog.extent(ANALYTICS_EVENTS)
-            lags = await subscription.lags()
+            self._lags = lags = await subscription.lags()
         except Unavailable:
             return True
         if extent.epoch != self._hub.epoch or any(extent.first[p] > self._since[p] for p in self._since):
@@ -108,7 +130,7 @@ class Follower:
             return await subscription.fetch(limit, WAIT)
         except Unavailable as away:
             log.warning("log.missed", reason=away.message)
-            self._was_away = True
+            self._was_away, self._reason = True, away.message
             await self._clock.sleep(jitter(PAUSE))
             return []
 

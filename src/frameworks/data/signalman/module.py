@@ -82,6 +82,7 @@ async def start(host: Host) -> AsyncIterator[None]:
     )
     host.spawn("look_after", door.look_after, module="signalman")
     host.spawn("end", lambda: end_with(host, hub, door), module="signalman")
+    host.expose("following", follower.facts)
     host.expose("subscriptions", lambda: {"open": hub.open, "sockets": door.open})
     try:
         yield

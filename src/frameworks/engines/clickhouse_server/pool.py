@@ -1,18 +1,27 @@
 """chDB connections, each used by one request at a time, on threads; a request's settings end with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryFile
+from typing import IO, Any, TypeVar
 
 import chdb
 
 from frameworks.engines.clickhouse_server.allowed import literal
-from frameworks.engines.clickhouse_server.problems import TOO_MANY_QUERIES, from_engine, problem
+from frameworks.engines.clickhouse_server.problems import (
+    NOT_ENOUGH_SPACE,
+    TOO_MANY_QUERIES,
+    from_engine,
+    problem,
+)
 from frameworks.engines.clickhouse_server.requests import Work
+from frameworks.kit.clickhouse_sql import insert_from
 
 T = TypeVar("T")
 FIRST_PART = 1024 * 1024
@@ -68,10 +77,10 @@ class Connection:
                 self.applied[name] = value
 
     def _insert(self, work: Work) -> Answer:
-        with self._chdb.send_insert(work.sql, work.input_format) as inserter:
-            inserter.append(work.rows)
-            done = inserter.finish()
-        return Answer(b"", rows_written=int(done.rows_written))
+        """Rows go in as a file in memory: chDB's stream of rows says nothing of a disk that was full."""
+        with _as_file(work.rows) as path:
+            sql = f"{insert_from(work.sql, path)} FORMAT {work.input_format}"
+            return Answer(b"", rows_written=self._chdb.query(sql, "Null").rows_written())
 
     def _stream(self, work: Work) -> Answer:
         """The first part of the answer, which is all of most answers."""
@@ -144,6 +153,27 @@ class Pool:
         finally:
             self._free.append(connection)
             self._slots.release()
+
+
+def _new_file() -> IO[bytes]:
+    if sys.platform == "linux":
+        return open(os.memfd_create("rows"), "w+b", buffering=0)
+    return TemporaryFile(buffering=0)
+
+
+@contextmanager
+def _as_file(rows: bytes) -> Iterator[str]:
+    """The path of a file with these bytes; it is in memory where the system can do that."""
+    with _new_file() as file:
+        try:
+            left = memoryview(rows)
+            while left:
+                left = left[file.write(left) :]
+        except OSError as error:
+            raise problem(
+                NOT_ENOUGH_SPACE, f"No room for the rows: {error.strerror}.", "NOT_ENOUGH_SPACE"
+            ) from error
+        yield f"/dev/fd/{file.fileno()}"
 
 
 def address(store: Path, config: Path) -> str:

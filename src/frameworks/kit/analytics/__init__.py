@@ -34,9 +34,11 @@ AWAY = frozenset(
     {
         *(74, 75, 76, 159, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279),
         *(285, 286, 319, 394, 425, 516, 999, 1000, 1001, 1002),
+        *(77, 172, 173, 201, 204, 225, 244, 294, 364, 439, 499, 586, 677, 692, 700, 733, 745, 749, 762, 763),
+        *(774, 776, 777, 778, 1017, 1019, 1020),
     }
 )
-"""Codes that say not now: slow, busy, no memory, too many parts, read only, no disk, no quorum, no access."""
+"""Codes that say not now: slow, busy, no memory, too many parts, read only, no disk, no quota, no quorum, no access."""
 
 STATEMENT = frozenset({16, 36, 44, 46, 47, 48, 60, 62, 73, 81, 115, 119, 195, 434, 452, 456, 457, 497, 501})
 """Codes that blame the statement, the table or the schema, never a row."""

@@ -132,7 +132,9 @@ export function boxesOf(status: Status, problems: Problem[]): Record<string, Box
   const running = new Set(status.processes.filter((p) => p.status !== "silent").flatMap((p) => p.modules));
   const engine = (name: string): boolean => status.engines.some((found) => found.name === name);
   const waiting = status.edges.reduce((sum, edge) => sum + edge.waitingBytes, 0);
-  const lag = topics.reduce((sum, topic) => sum + topic.lag, 0);
+  const lagOf = (group: string): number =>
+    topics.reduce((sum, topic) => sum + (topic.group === group ? topic.lag : 0), 0);
+  const lag = lagOf("periscope-ingest");
   const box = (place: string, name: string, what: string, figure: string, isTold: boolean, facts: [string, string][]): Box => ({
     place,
     name,
@@ -156,8 +158,8 @@ export function boxesOf(status: Status, problems: Problem[]): Record<string, Box
       ["Events accepted", perSecond(flow.accepted)],
       ["Events refused", perSecond(flow.refused)],
     ]),
-    box("eventlog", "Event log", `${count(topics.length)} topics read`, `${count(status.deadLetters)} dead`, engine("eventlog"), [
-      ...topics.map((topic): [string, string] => [`${topic.topic} behind`, count(topic.lag)]),
+    box("eventlog", "Event log", `${count(new Set(topics.map((topic) => topic.topic)).size)} topics read`, `${count(status.deadLetters)} dead`, engine("eventlog"), [
+      ...topics.map((topic): [string, string] => [`${topic.group} behind in ${topic.topic}`, count(topic.lag)]),
       ["Dead letters", count(status.deadLetters)],
     ]),
     box("ingest", "Periscope", "Reads, stores", `${count(lag)} behind`, running.has("periscope-ingest"), [
@@ -176,6 +178,7 @@ export function boxesOf(status: Status, problems: Problem[]): Record<string, Box
     ]),
     box("signalman", "Signalman", "Live changes", perSecond(flow.pushed), running.has("signalman"), [
       ["Changes pushed", perSecond(flow.pushed)],
+      ["Records behind", count(lagOf("signalman"))],
     ]),
     box("sockets", "Sockets", "Pages and apps", `${amount(flow.sockets)} open`, true, [
       ["Sockets open", amount(flow.sockets)],

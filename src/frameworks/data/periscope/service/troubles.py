@@ -80,18 +80,22 @@ def _readers(seen: Seen) -> Iterator[Trouble]:
     for reader in seen.topics:
         if reader.last_error:
             yield Trouble(
-                "ingest",
+                _box(reader),
                 reader.last_error,
                 f"The reader {reader.group} of {reader.topic} waits: {reader.reason}",
             )
         elif reader.worst_lag > BEHIND:
             yield Trouble(
-                "ingest",
+                _box(reader),
                 "flow.behind",
                 f"The reader {reader.group} is {reader.worst_lag} records behind in partition "
                 f"{reader.worst_partition} of {reader.topic}.",
                 broken=False,
             )
+
+
+def _box(reader: Reader) -> str:
+    return "signalman" if reader.group == "signalman" else "ingest"
 
 
 def _edges(seen: Seen) -> Iterator[Trouble]:

@@ -10,14 +10,14 @@ _HOUR_AT = "toInt64(toUnixTimestamp(hour)) * 1000000"
 
 ARTIFACT_EVENTS = Listing(
     "artifact_events",
-    ("artifact_events_v",),
+    ("artifact_events",),
     f"""SELECT {_AT} AS at, toString(event_id) AS id, toString(sid) AS stream_id, node_id, cluster_id, state, artifact,
         kind, bytes, media_ms, toUnixTimestamp64Micro(began) AS started_at,
         toUnixTimestamp64Micro(over) AS ended_at, segments, percent, reason, detail, file,
         toUnixTimestamp64Micro(expires) AS expires_at
     FROM (SELECT * EXCEPT (stream_id, started_at, ended_at, expires_at), stream_id AS sid, started_at AS began,
             ended_at AS over, expires_at AS expires
-        FROM periscope.artifact_events_v WHERE /*where*/)""",
+        FROM periscope.artifact_events FINAL WHERE /*where*/)""",
     "occurred_at",
     "event_id",
     filters=_STREAM | _KIND | _STATE | {"artifact": "artifact = {artifact:String}"},
@@ -25,7 +25,7 @@ ARTIFACT_EVENTS = Listing(
 
 ARTIFACT_STATES = Listing(
     "artifact_states",
-    ("artifact_events_v",),
+    ("artifact_events",),
     """SELECT toUnixTimestamp64Micro(min(occurred_at)) AS at, hash AS id, hash AS artifact,
         toString(argMax(sid, moment)) AS stream_id, argMax(said, moment) AS state, argMax(sort, moment) AS kind,
         argMax(part, moment) AS percent,
@@ -40,7 +40,7 @@ ARTIFACT_STATES = Listing(
             kind AS sort, percent AS part, reason AS why, detail AS words, segments AS pieces,
             file AS path, bytes AS size, node_id AS node, started_at AS began, ended_at AS over,
             expires_at AS expires
-        FROM periscope.artifact_events_v WHERE /*where*/)
+        FROM periscope.artifact_events FINAL WHERE /*where*/)
     GROUP BY hash""",
     "requested_at",
     filters=_STREAM | {"artifact": "artifact = {artifact:String}"},
@@ -50,10 +50,10 @@ ARTIFACT_STATES = Listing(
 
 STORAGE_EVENTS = Listing(
     "storage_events",
-    ("artifact_events_v",),
+    ("artifact_events",),
     f"""SELECT {_AT} AS at, toString(event_id) AS id, toString(sid) AS stream_id, node_id, cluster_id,
         if(state = 'ready', 'stored', state) AS action, artifact, kind, bytes, media_ms, file, detail
-    FROM (SELECT * EXCEPT (stream_id), stream_id AS sid FROM periscope.artifact_events_v WHERE /*where*/)""",
+    FROM (SELECT * EXCEPT (stream_id), stream_id AS sid FROM periscope.artifact_events FINAL WHERE /*where*/)""",
     "occurred_at",
     "event_id",
     filters=_STREAM | _KIND,
@@ -62,7 +62,7 @@ STORAGE_EVENTS = Listing(
 
 STORAGE_USAGE = Listing(
     "storage_usage",
-    ("storage_samples_v",),
+    ("storage_samples",),
     f"""SELECT {_HOUR_AT} AS at, concat(node, '|', place) AS id, node AS node_id, place AS scope, sum(kept) AS bytes,
         sum(held) AS files, sum(recordings) AS recording_bytes, sum(clips) AS clip_bytes, sum(vods) AS vod_bytes
     FROM (SELECT toStartOfHour(occurred_at) AS hour, toString(node_id) AS node, toString(scope) AS place, stream_id,
@@ -70,7 +70,7 @@ STORAGE_USAGE = Listing(
             argMax(recording_bytes, (occurred_at, event_id)) AS recordings,
             argMax(clip_bytes, (occurred_at, event_id)) AS clips,
             argMax(vod_bytes, (occurred_at, event_id)) AS vods
-        FROM periscope.storage_samples_v WHERE /*where*/ GROUP BY hour, node, place, stream_id)
+        FROM periscope.storage_samples FINAL WHERE /*where*/ GROUP BY hour, node, place, stream_id)
     GROUP BY hour, node, place""",
     "hour_at",
     filters=_STREAM | {"node": "node_id = {node:String}", "scope": "scope = {scope:String}"},
@@ -79,13 +79,13 @@ STORAGE_USAGE = Listing(
 
 API_USAGE = Listing(
     "api_usage",
-    ("api_requests_v",),
+    ("api_requests",),
     f"""SELECT {_HOUR_AT} AS at, concat(auth_kind, '|', operation_kind, '|', operation) AS id, auth_kind,
         operation_kind, operation, sum(asked) AS requests, sum(failed) AS errors, sum(took) AS duration_us,
         sum(weight) AS complexity, uniqExactArray(who) AS callers
     FROM (SELECT toStartOfHour(occurred_at) AS hour, auth_kind, operation_kind, operation, requests AS asked,
             errors AS failed, duration_us AS took, complexity AS weight, callers AS who
-        FROM periscope.api_requests_v WHERE /*where*/)
+        FROM periscope.api_requests FINAL WHERE /*where*/)
     GROUP BY hour, auth_kind, operation_kind, operation""",
     "hour_at",
     filters={"caller": "auth_kind = {caller:String}", "operation": "operation_kind = {operation:String}"},

@@ -46,12 +46,14 @@ class MergesBehind(Unavailable):
 
 
 _OUTCOMES: dict[int, type[Unavailable]] = {
-    **dict.fromkeys((164, 242), ReadOnly),
+    **dict.fromkeys((164, 242, 774), ReadOnly),
     243: NoSpace,
-    241: NoMemory,
+    **dict.fromkeys((173, 241), NoMemory),
     252: MergesBehind,
 }
 """ClickHouse's code → why the partition pauses; every other one is `analytics.away`."""
+_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+"""What the system says when a write fails behind the engine's own look at the disk."""
 
 
 class ClickHouseFacts:
@@ -82,7 +84,8 @@ class ClickHouseFacts:
                 settings=SETTINGS,
             )
         except Unavailable as error:
-            named = _OUTCOMES.get(error.facts.get("clickhouse_code") or 0)
+            full = any(words in error.message for words in _FULL)
+            named = NoSpace if full else _OUTCOMES.get(error.facts.get("clickhouse_code") or 0)
             raise (named(error.message, **error.facts) if named else error) from error
         except BadRows as error:
             raise BadFrames(error.message) from error

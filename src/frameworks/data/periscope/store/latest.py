@@ -28,7 +28,7 @@ GROUP BY stream_id
 
 VIEWING = """
 SELECT toString(stream_id) AS id, sum(seconds) AS viewer_seconds, sum(up_bytes) AS up_bytes
-FROM periscope.connection_events_v
+FROM periscope.connection_events FINAL
 WHERE stream_id IN {streams:Array(UUID)} AND occurred_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
     AND action = 'disconnect'
 GROUP BY stream_id
@@ -41,7 +41,7 @@ SELECT intDiv(toUnixTimestamp64Micro(s.occurred_at), {step:Int64}) * {step:Int64
     min(s.health_score) AS health_score, max(s.jitter_ms) AS jitter_ms,
     toUInt64(avg(s.bandwidth_out_bps)) AS bandwidth_out_bps,
     arrayStringConcat(arraySort(groupUniqArrayArray(s.issues)), ',') AS issues
-FROM (SELECT * FROM periscope.stream_health_v
+FROM (SELECT * FROM periscope.stream_health FINAL
     WHERE stream_id = {stream:UUID} AND occurred_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
         AND occurred_at < fromUnixTimestamp64Micro({until:Int64}, 'UTC')) AS s
 GROUP BY at ORDER BY at LIMIT 2001

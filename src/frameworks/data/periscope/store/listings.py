@@ -43,13 +43,13 @@ def _facts(
     at_field: str = "occurred_at",
 ) -> Listing:
     head = f"SELECT {_AT} AS at, toString(event_id) AS id, {columns}"
-    body = f"{head} FROM (SELECT * FROM periscope.{table} WHERE /*where*/)"
+    body = f"{head} FROM (SELECT * FROM periscope.{table} FINAL WHERE /*where*/)"
     return Listing(name, (table,), body, at_field, id_field, filters=filters, always=always)
 
 
 STREAM_EVENTS = _facts(
     "stream_events",
-    "stream_events_v",
+    "stream_events",
     f"""toString(stream_id) AS stream_id, type, status, detail, reason, node_id, cluster_id, region, source,
     schema_version, claim_epoch, protocol, encoder, ingest_url,
     if(key_id = {_NO_ID}, '', toString(key_id)) AS key_id, key_fingerprint, buffer_state, issues, health_score,
@@ -58,28 +58,28 @@ STREAM_EVENTS = _facts(
 )
 BUFFER_EVENTS = _facts(
     "buffer_events",
-    "stream_events_v",
+    "stream_events",
     "toString(stream_id) AS stream_id, node_id, buffer_state AS state, buffer_ms, health_score, issues, tracks",
     filters=_STREAM_NODE,
     always="type = 'stream-buffer'",
 )
 TRACK_LISTS = _facts(
     "track_lists",
-    "stream_events_v",
+    "stream_events",
     "toString(stream_id) AS stream_id, node_id, tracks",
     filters=_STREAM_NODE,
     always="type = 'track-list'",
 )
 CONNECTION_EVENTS = _facts(
     "connection_events",
-    "connection_events_v",
+    "connection_events",
     f"""toString(stream_id) AS stream_id, node_id, cluster_id, action, session_id, connector, seconds, up_bytes,
     down_bytes, user_agent, {_PLACE}, viewer_hash""",
     filters=_STREAM_NODE,
 )
 VIEWER_GEOGRAPHICS = _facts(
     "viewer_geographics",
-    "connection_events_v",
+    "connection_events",
     f"""toString(stream_id) AS stream_id, node_id, {_PLACE}, action, connector, seconds,
     up_bytes + down_bytes AS total_bytes, source, 1 AS viewers""",
     filters=_STREAM_NODE,
@@ -88,7 +88,7 @@ VIEWER_GEOGRAPHICS = _facts(
 )
 STREAM_HEALTH = _facts(
     "stream_health",
-    "stream_health_v",
+    "stream_health",
     """toString(stream_id) AS stream_id, node_id, bitrate_kbps, fps_milli, width, height, codec, quality_tier,
     keyframe_ms, keyframe_min_ms, buffer_ms, jitter_ms, b_frames, health_score, issues, audio_codec, audio_kbps,
     audio_channels, audio_rate, viewers, bandwidth_in_bps, bandwidth_out_bps, packets_sent, packets_lost,
@@ -97,7 +97,7 @@ STREAM_HEALTH = _facts(
 )
 NODE_METRICS = _facts(
     "node_metrics",
-    "node_metrics_v",
+    "node_metrics",
     """node_id, cluster_id, state, cpu_permille, memory_used_bytes, memory_total_bytes, disk_used_bytes,
     disk_total_bytes, shm_used_bytes, shm_total_bytes, bandwidth_in_bps, bandwidth_out_bps, bandwidth_limit_bps,
     active_streams, active_viewers, latitude, longitude, version, boot_id, detail, up_bytes, down_bytes""",
@@ -105,7 +105,7 @@ NODE_METRICS = _facts(
 )
 ROUTING_EVENTS = _facts(
     "routing_events",
-    "routing_events_v",
+    "routing_events",
     f"""if(stream_id = {_NO_ID}, '', toString(stream_id)) AS stream_id,
     if(stream_tenant_id = {_NO_ID}, '', toString(stream_tenant_id)) AS stream_tenant_id, status, purpose,
     selected_node, score, reason, {_PLACE}, distance_km, decided_in_us, protocol, node_latitude, node_longitude,
@@ -115,7 +115,7 @@ ROUTING_EVENTS = _facts(
 
 VIEWER_SESSIONS = Listing(
     "viewer_sessions",
-    ("connection_events_v",),
+    ("connection_events",),
     """SELECT toUnixTimestamp64Micro(first) AS at, concat(node_id, '|', session_id, '|', toString(sid)) AS id,
         session_id, toString(sid) AS stream_id, node_id, left_at AS disconnected_at, stayed AS seconds,
         up AS up_bytes, down AS down_bytes, n.1 AS cluster_id, n.2 AS connector, n.3 AS user_agent, n.4 AS country,
@@ -126,7 +126,7 @@ VIEWER_SESSIONS = Listing(
             max(seconds) AS stayed, max(up_bytes) AS up, max(down_bytes) AS down,
             argMax(tuple(cluster_id, connector, user_agent, country, city, latitude, longitude, h3_cell),
                 occurred_at) AS n
-        FROM (SELECT * FROM periscope.connection_events_v WHERE /*where*/)
+        FROM (SELECT * FROM periscope.connection_events FINAL WHERE /*where*/)
         GROUP BY sid, node_id, session_id)""",
     "connected_at",
     filters=_STREAM_NODE,
@@ -135,12 +135,12 @@ VIEWER_SESSIONS = Listing(
 
 REBUFFERINGS = Listing(
     "rebufferings",
-    ("stream_events_v",),
+    ("stream_events",),
     """SELECT toUnixTimestamp64Micro(occurred_at) AS at, toString(event_id) AS id, toString(stream_id) AS stream_id,
         node_id, status AS state, previous AS previous_state, ended AS ended_at
     FROM (SELECT *, lagInFrame(toString(status)) OVER w AS previous,
             leadInFrame(toUnixTimestamp64Micro(occurred_at)) OVER w AS ended
-        FROM (SELECT * FROM periscope.stream_events_v WHERE /*where*/)
+        FROM (SELECT * FROM periscope.stream_events FINAL WHERE /*where*/)
         WINDOW w AS (PARTITION BY stream_id, node_id ORDER BY occurred_at, event_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING))
     WHERE status = 'DRY'""",
@@ -154,13 +154,13 @@ _BUCKET_AT = "toInt64(toUnixTimestamp(bucket)) * 1000000"
 
 
 def _buckets(name: str, table: str, columns: str, *, key: str, filters: Mapping[str, str]) -> Listing:
-    body = f"SELECT {_BUCKET_AT} AS at, {key} AS id, {columns} FROM (SELECT * FROM periscope.{table} WHERE /*where*/)"
+    body = f"SELECT {_BUCKET_AT} AS at, {key} AS id, {columns} FROM (SELECT * FROM periscope.{table} FINAL WHERE /*where*/)"
     return Listing(name, (table,), body, "bucket_at", time="bucket", filters=filters)
 
 
 CLIENT_QOE = _buckets(
     "client_qoe",
-    "health_5m_v",
+    "health_5m",
     """toString(stream_id) AS stream_id, node_id, viewers_max AS active_sessions,
     bandwidth_in_bps_sum / samples AS avg_bandwidth_in_bps,
     bandwidth_out_bps_sum / samples AS avg_bandwidth_out_bps, packets_sent, packets_lost""",
@@ -169,7 +169,7 @@ CLIENT_QOE = _buckets(
 )
 STREAM_HEALTH_5M = Listing(
     "stream_health_5m",
-    ("health_5m_v", "lifecycle_5m_v"),
+    ("health_5m", "lifecycle_5m"),
     f"""SELECT {_BUCKET_AT} AS at, toString(h.stream_id) AS id, toString(h.stream_id) AS stream_id,
         h.node_id AS node_id,
         h.samples AS samples, h.bitrate_kbps_sum / h.samples AS avg_bitrate_kbps,
@@ -178,8 +178,8 @@ STREAM_HEALTH_5M = Listing(
         h.health_score_sum / h.samples AS avg_health_score, h.issue_samples AS issue_count,
         h.issues AS sample_issues, l.dry AS buffer_dry_count, l.recovered AS rebuffer_count,
         arrayFirst(x -> 1, arrayReverseSort(t -> h.tiers[t], mapKeys(h.tiers))) AS quality_tier
-    FROM (SELECT * FROM periscope.health_5m_v WHERE /*where*/) AS h
-    LEFT JOIN (SELECT stream_id, bucket, dry, recovered FROM periscope.lifecycle_5m_v WHERE /*where*/) AS l
+    FROM (SELECT * FROM periscope.health_5m FINAL WHERE /*where*/) AS h
+    LEFT JOIN (SELECT stream_id, bucket, dry, recovered FROM periscope.lifecycle_5m FINAL WHERE /*where*/) AS l
         USING (stream_id, bucket)""",
     "bucket_at",
     time="bucket",
@@ -187,7 +187,7 @@ STREAM_HEALTH_5M = Listing(
 )
 NODE_PERFORMANCE_5M = _buckets(
     "node_performance_5m",
-    "nodes_5m_v",
+    "nodes_5m",
     """node_id, cluster_id, samples, cpu_permille_sum / samples AS avg_cpu_permille,
     cpu_permille_max AS max_cpu_permille, memory_permille_sum / samples AS avg_memory_permille,
     memory_permille_max AS max_memory_permille,
@@ -218,7 +218,7 @@ def _periods(
     at = f"toInt64(toUnixTimestamp({start})) * 1000000"
     body = (
         f"SELECT {at} AS at, {key} AS id, {columns} "
-        f"FROM (SELECT *{inner} FROM periscope.{table} WHERE /*where*/) GROUP BY at, {by}"
+        f"FROM (SELECT *{inner} FROM periscope.{table} FINAL WHERE /*where*/) GROUP BY at, {by}"
     )
     return Listing(name, (table,), body, f"{period}_at", time="bucket", filters=filters, facts=False)
 
@@ -228,7 +228,7 @@ _SECONDS = "intDiv(sum(viewer_us), 1000000) AS session_seconds"
 
 NODE_METRICS_1H = _periods(
     "node_metrics_1h",
-    "nodes_5m_v",
+    "nodes_5m",
     "hour",
     "node_id",
     """node_id, max(cluster) AS cluster_id, sum(bucket_samples) AS samples,
@@ -245,7 +245,7 @@ NODE_METRICS_1H = _periods(
 )
 STREAM_DAYS = Listing(
     "stream_days",
-    ("viewers_5m_v", "lifecycle_5m_v"),
+    ("viewers_5m", "lifecycle_5m"),
     """SELECT toInt64(toUnixTimestamp(day)) * 1000000 AS at, toString(sid) AS id, toString(sid) AS stream_id,
         sum(views) AS total_views, uniqCombined64Merge(viewers) AS unique_viewers,
         length(groupUniqArrayArray(countries)) AS unique_countries, uniqCombined64Merge(towns) AS unique_cities,
@@ -255,11 +255,11 @@ STREAM_DAYS = Listing(
             uniqCombined64MergeState(unique_viewers) AS viewers,
             groupUniqArrayIf(toString(country), country != '') AS countries,
             uniqCombined64MergeState(cities) AS towns, sum(egress_bytes) AS egress
-        FROM periscope.viewers_5m_v WHERE /*where*/ GROUP BY day, sid
+        FROM periscope.viewers_5m FINAL WHERE /*where*/ GROUP BY day, sid
         UNION ALL
         SELECT toStartOfDay(bucket) AS day, stream_id AS sid, sum(l.views) AS views,
             uniqCombined64StateIf('', 0), emptyArrayString(), uniqCombined64StateIf('', 0), 0
-        FROM periscope.lifecycle_5m_v AS l WHERE /*where*/ GROUP BY day, sid)
+        FROM periscope.lifecycle_5m AS l FINAL WHERE /*where*/ GROUP BY day, sid)
     GROUP BY day, sid""",
     "day_at",
     time="bucket",
@@ -268,17 +268,17 @@ STREAM_DAYS = Listing(
 )
 TENANT_DAYS = Listing(
     "tenant_days",
-    ("viewers_5m_v", "lifecycle_5m_v"),
+    ("viewers_5m", "lifecycle_5m"),
     """SELECT toInt64(toUnixTimestamp(day)) * 1000000 AS at, '' AS id, uniqExact(sid) AS total_streams,
         sum(views) AS total_views, uniqCombined64Merge(viewers) AS unique_viewers, sum(egress) AS egress_bytes
     FROM (
         SELECT toStartOfDay(bucket) AS day, stream_id AS sid, toUInt64(0) AS views,
             uniqCombined64MergeState(unique_viewers) AS viewers, sum(egress_bytes) AS egress
-        FROM periscope.viewers_5m_v WHERE /*where*/ GROUP BY day, sid
+        FROM periscope.viewers_5m FINAL WHERE /*where*/ GROUP BY day, sid
         UNION ALL
         SELECT toStartOfDay(bucket) AS day, stream_id AS sid, sum(l.views) AS views,
             uniqCombined64StateIf('', 0), 0
-        FROM periscope.lifecycle_5m_v AS l WHERE /*where*/ GROUP BY day, sid)
+        FROM periscope.lifecycle_5m AS l FINAL WHERE /*where*/ GROUP BY day, sid)
     GROUP BY day""",
     "day_at",
     time="bucket",
@@ -286,7 +286,7 @@ TENANT_DAYS = Listing(
 )
 VIEWER_HOURS = _periods(
     "viewer_hours",
-    "viewers_5m_v",
+    "viewers_5m",
     "hour",
     "concat(toString(sid), country)",
     f"toString(sid) AS stream_id, country, {_UNIQUE}, {_SECONDS}, sum(egress) AS egress_bytes",
@@ -295,7 +295,7 @@ VIEWER_HOURS = _periods(
 )
 CONNECTION_HOURS = _periods(
     "connection_hours",
-    "viewers_5m_v",
+    "viewers_5m",
     "hour",
     "toString(sid)",
     f"""toString(sid) AS stream_id, sum(egress) + sum(ingress) AS total_bytes, {_UNIQUE},
@@ -305,7 +305,7 @@ CONNECTION_HOURS = _periods(
 )
 GEO_HOURS = _periods(
     "geo_hours",
-    "viewers_5m_v",
+    "viewers_5m",
     "hour",
     "country",
     f"country, uniqCombined64Merge(sketch) AS viewers, {_SECONDS}, sum(egress) AS egress_bytes",
@@ -314,7 +314,7 @@ GEO_HOURS = _periods(
 )
 QUALITY_DAYS = _periods(
     "quality_days",
-    "health_5m_v",
+    "health_5m",
     "day",
     "toString(sid)",
     """toString(sid) AS stream_id, sumMap(tier_us) AS tiers_us, sumMap(codec_us) AS codecs_us,
@@ -328,16 +328,16 @@ QUALITY_DAYS = _periods(
 
 VIEWER_COUNTS = Listing(
     "viewer_counts",
-    ("peaks_5m_v", "health_5m_v"),
+    ("peaks_5m", "health_5m"),
     """SELECT toInt64(toUnixTimestamp(slot)) * 1000000 AS at, toString(sid) AS id, id AS stream_id,
         max(n) AS viewers
     FROM (
         SELECT toStartOfInterval(bucket, toIntervalMinute({minutes:UInt32})) AS slot, stream_id AS sid,
             p.viewers AS n
-        FROM periscope.peaks_5m_v AS p WHERE /*where*/
+        FROM periscope.peaks_5m AS p FINAL WHERE /*where*/
         UNION ALL
         SELECT toStartOfInterval(bucket, toIntervalMinute({minutes:UInt32})), stream_id, h.viewers_max
-        FROM periscope.health_5m_v AS h WHERE /*where*/)
+        FROM periscope.health_5m AS h FINAL WHERE /*where*/)
     GROUP BY slot, sid""",
     "bucket_at",
     time="bucket",

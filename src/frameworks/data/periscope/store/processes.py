@@ -25,7 +25,7 @@ class PostgresProcesses:
                 *(report.id, _ENCODE(report), from_micros(report.reported_at)),
             )
             await c.execute(
-                "DELETE FROM periscope.processes WHERE seen_at < $1",
+                "DELETE FROM periscope.processes WHERE seen_at <= $1",
                 from_micros(report.reported_at - FORGOTTEN),
             )
 

@@ -16,13 +16,13 @@ SELECT count() AS buckets, sum(h.samples) AS samples, sum(h.bitrate_kbps_sum) AS
     sumMap(mapApply((k, v) -> (k, intDiv(v * h.live_us, h.samples)), h.tiers)) AS tiers_us,
     sumMap(mapApply((k, v) -> (k, intDiv(v * h.live_us, h.samples)), h.codecs)) AS codecs_us,
     sum(h.live_us) AS live_us, argMax(notEmpty(h.issues), h.bucket) AS has_active_issues
-FROM periscope.health_5m_v AS h WHERE {_BUCKETS} /*stream*/
+FROM periscope.health_5m AS h FINAL WHERE {_BUCKETS} /*stream*/
 """
 
 LIFECYCLE = f"""
 SELECT sum(l.views) AS total_views, sum(l.ingest_us) AS ingest_us, sum(l.ingress_bytes) AS ingress_bytes,
     sum(l.dry) AS buffer_dry_count, sum(l.recovered) AS rebuffer_count, uniqExact(l.stream_id) AS total_streams
-FROM periscope.lifecycle_5m_v AS l WHERE {_BUCKETS} /*stream*/
+FROM periscope.lifecycle_5m AS l FINAL WHERE {_BUCKETS} /*stream*/
 """
 
 VIEWERS = f"""
@@ -30,12 +30,12 @@ SELECT sum(v.opened) AS opened, sum(v.closed) AS total_sessions, sum(v.viewer_us
     sum(v.egress_bytes) AS egress_bytes, uniqCombined64Merge(v.unique_viewers) AS unique_viewers,
     uniqExactIf(v.country, v.country != '') AS unique_countries,
     uniqCombined64Merge(v.cities) AS unique_cities
-FROM periscope.viewers_5m_v AS v WHERE {_BUCKETS} /*stream*/
+FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} /*stream*/
 """
 
 PEAK = f"""
 SELECT max(total) AS peak_viewers FROM (
-    SELECT bucket, sum(p.viewers) AS total FROM periscope.peaks_5m_v AS p WHERE {_BUCKETS} /*stream*/ GROUP BY bucket)
+    SELECT bucket, sum(p.viewers) AS total FROM periscope.peaks_5m AS p FINAL WHERE {_BUCKETS} /*stream*/ GROUP BY bucket)
 """
 
 DAYS = f"""
@@ -45,10 +45,10 @@ SELECT toInt64(toUnixTimestamp(day)) * 1000000 AS day_at, sum(egress) AS egress_
 FROM (
     SELECT toStartOfDay(bucket) AS day, sum(v.egress_bytes) AS egress, sum(v.viewer_us) AS us,
         uniqCombined64MergeState(v.unique_viewers) AS viewers, sum(v.closed) AS sessions, toUInt64(0) AS views
-    FROM periscope.viewers_5m_v AS v WHERE {_BUCKETS} GROUP BY day
+    FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} GROUP BY day
     UNION ALL
     SELECT toStartOfDay(bucket) AS day, 0, 0, uniqCombined64StateIf('', 0), 0, sum(l.views)
-    FROM periscope.lifecycle_5m_v AS l WHERE {_BUCKETS} GROUP BY day)
+    FROM periscope.lifecycle_5m AS l FINAL WHERE {_BUCKETS} GROUP BY day)
 GROUP BY day ORDER BY day
 """
 
@@ -59,36 +59,36 @@ SELECT toString(sid) AS stream_id, sum(views) AS total_views, sum(closed) AS tot
 FROM (
     SELECT stream_id AS sid, toUInt64(0) AS views, sum(v.closed) AS closed, sum(v.viewer_us) AS us,
         sum(v.egress_bytes) AS egress, uniqCombined64MergeState(v.unique_viewers) AS sketch, toUInt32(0) AS peak
-    FROM periscope.viewers_5m_v AS v WHERE {_BUCKETS} GROUP BY sid
+    FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} GROUP BY sid
     UNION ALL
     SELECT stream_id AS sid, sum(l.views), 0, 0, 0, uniqCombined64StateIf('', 0), 0
-    FROM periscope.lifecycle_5m_v AS l WHERE {_BUCKETS} GROUP BY sid
+    FROM periscope.lifecycle_5m AS l FINAL WHERE {_BUCKETS} GROUP BY sid
     UNION ALL
     SELECT stream_id AS sid, 0, 0, 0, 0, uniqCombined64StateIf('', 0), max(p.viewers)
-    FROM periscope.peaks_5m_v AS p WHERE {_BUCKETS} GROUP BY sid
+    FROM periscope.peaks_5m AS p FINAL WHERE {_BUCKETS} GROUP BY sid
     UNION ALL
     SELECT stream_id AS sid, 0, 0, 0, 0, uniqCombined64StateIf('', 0), max(h.viewers_max)
-    FROM periscope.health_5m_v AS h WHERE {_BUCKETS} GROUP BY sid)
+    FROM periscope.health_5m AS h FINAL WHERE {_BUCKETS} GROUP BY sid)
 GROUP BY sid ORDER BY stream_id LIMIT 10000
 """
 
 COUNTRIES = f"""
 SELECT country, uniqCombined64Merge(v.unique_viewers) AS viewers
-FROM periscope.viewers_5m_v AS v WHERE {_BUCKETS} /*stream*/ AND country != ''
+FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} /*stream*/ AND country != ''
 GROUP BY country ORDER BY viewers DESC, country LIMIT {{top:UInt32}}
 """
 
 CITIES = f"""
 SELECT city, country, anyLast(c.latitude) AS latitude, anyLast(c.longitude) AS longitude,
     uniqCombined64(if(c.viewer_hash = '', c.session_id, c.viewer_hash)) AS viewers
-FROM periscope.connection_events_v AS c WHERE {_FACTS} /*stream*/ AND city != ''
+FROM periscope.connection_events AS c FINAL WHERE {_FACTS} /*stream*/ AND city != ''
 GROUP BY city, country ORDER BY viewers DESC, city LIMIT {{top:UInt32}}
 """
 
 COUNTRY_HOURS = f"""
 SELECT toInt64(toUnixTimestamp(toStartOfHour(bucket))) * 1000000 AS hour_at, country,
     uniqCombined64Merge(v.unique_viewers) AS viewers
-FROM periscope.viewers_5m_v AS v WHERE {_BUCKETS} /*stream*/ AND country != ''
+FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} /*stream*/ AND country != ''
 GROUP BY hour_at, country ORDER BY hour_at, country LIMIT 20000
 """
 
@@ -96,11 +96,11 @@ ROUTING = f"""
 SELECT count() AS total, countIf(r.status != 'failed') AS succeeded,
     ifNotFinite(avgIf(r.distance_km, r.distance_km > 0), 0) AS avg_distance_km,
     ifNotFinite(avg(r.decided_in_us), 0) AS avg_decided_in_us
-FROM periscope.routing_events_v AS r WHERE {_FACTS} /*stream*/
+FROM periscope.routing_events AS r FINAL WHERE {_FACTS} /*stream*/
 """
 
 ROUTING_COUNTRIES = f"""
-SELECT country, count() AS requests FROM periscope.routing_events_v AS r WHERE {_FACTS} /*stream*/
+SELECT country, count() AS requests FROM periscope.routing_events AS r FINAL WHERE {_FACTS} /*stream*/
     AND country != ''
 GROUP BY country ORDER BY requests DESC, country LIMIT 10
 """
@@ -113,14 +113,14 @@ SELECT node_id, max(n.cluster_id) AS cluster_id, sum(bucket_samples) AS samples,
     sum(n.shm_permille_sum) / samples AS avg_shm_permille,
     sum(intDiv(n.bandwidth_in_bps_sum * 300, bucket_samples * 8)) AS bytes_in,
     sum(intDiv(n.bandwidth_out_bps_sum * 300, bucket_samples * 8)) AS bytes_out
-FROM (SELECT * EXCEPT (samples), samples AS bucket_samples FROM periscope.nodes_5m_v
+FROM (SELECT * EXCEPT (samples), samples AS bucket_samples FROM periscope.nodes_5m FINAL
     WHERE {_BUCKETS} /*node*/) AS n
 GROUP BY node_id ORDER BY node_id LIMIT 1000
 """
 
 CONNECTIONS = f"""
 SELECT count() AS closed, sum(c.seconds) AS seconds
-FROM periscope.connection_events_v AS c WHERE {_FACTS} /*stream*/ AND action = 'disconnect'
+FROM periscope.connection_events AS c FINAL WHERE {_FACTS} /*stream*/ AND action = 'disconnect'
 """
 
 USAGE = f"""
@@ -132,11 +132,11 @@ FROM (
     SELECT toStartOfHour(bucket) AS hour, toString(v.cluster_id) AS cluster, sum(v.viewer_us) AS us,
         toUInt64(0) AS ingest, sum(v.egress_bytes) AS egress, sum(v.ingress_bytes) AS ingress,
         uniqCombined64MergeState(v.unique_viewers) AS sketch, sum(v.closed) AS closed
-    FROM periscope.viewers_5m_v AS v WHERE {_BUCKETS} GROUP BY hour, cluster
+    FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} GROUP BY hour, cluster
     UNION ALL
     SELECT toStartOfHour(bucket) AS hour, toString(l.cluster_id) AS cluster, 0, sum(l.ingest_us), 0,
         sum(l.ingress_bytes), uniqCombined64StateIf('', 0), 0
-    FROM periscope.lifecycle_5m_v AS l WHERE {_BUCKETS} GROUP BY hour, cluster)
+    FROM periscope.lifecycle_5m AS l FINAL WHERE {_BUCKETS} GROUP BY hour, cluster)
 GROUP BY hour, cluster ORDER BY hour, cluster LIMIT 100000
 """
 
@@ -157,4 +157,4 @@ SELECT type, count() / 5 AS per_minute, max(at) AS newest FROM (
 GROUP BY type ORDER BY type
 """
 
-UNCLAIMED = "SELECT count() AS events FROM periscope.unclaimed_events_v"
+UNCLAIMED = "SELECT count() AS events FROM periscope.unclaimed_events FINAL"

@@ -75,12 +75,12 @@ _API_SUMS = """sum(a.requests) AS requests, sum(a.errors) AS errors, sum(a.durat
 API_DAYS = f"""
 SELECT toInt64(toUnixTimestamp(toStartOfDay(occurred_at))) * 1000000 AS day_at, auth_kind, {_API_SUMS},
     uniqExactArray(a.callers) AS callers
-FROM periscope.api_requests_v AS a WHERE {_API_RANGE}
+FROM periscope.api_requests AS a FINAL WHERE {_API_RANGE}
 GROUP BY day_at, auth_kind ORDER BY day_at DESC, auth_kind LIMIT 10000
 """
 
 API_KINDS = f"""
 SELECT operation_kind, {_API_SUMS}, uniqExact(operation) AS operations
-FROM periscope.api_requests_v AS a WHERE {_API_RANGE}
+FROM periscope.api_requests AS a FINAL WHERE {_API_RANGE}
 GROUP BY operation_kind ORDER BY operation_kind
 """
