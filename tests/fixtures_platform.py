@@ -141,6 +141,14 @@ class Platform:
         return f"http://127.0.0.1:{self.port(name)}"
 
     @property
+    def eventlog_url(self) -> str:
+        """The event log of `frameworks up`."""
+        home = self.data / "nats"
+        return (
+            f"nats://{(home / 'token').read_text().strip()}@127.0.0.1:{(home / 'port').read_text().strip()}"
+        )
+
+    @property
     def rtmp_url(self) -> str:
         """Where encoders push."""
         return f"rtmp://127.0.0.1:{self.port('rtmp')}/live"

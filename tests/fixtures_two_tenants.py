@@ -114,6 +114,12 @@ async def _tell(victim: Victim, view: str) -> None:
     await edge.publish(edge.event("node-lifecycle", events.NodeLifecycle(state="up", version=mark)))
 
 
+async def tell_again(victim: Victim) -> None:
+    """More of the same history, in every channel."""
+    playback = await victim.edge.resolve(victim.stream.playback_id)
+    await _tell(victim, playback.attribution)
+
+
 async def _is_told(platform: Platform, victim: Victim) -> bool:
     """The history has arrived and its buckets are rolled up."""
     found = await victim.tenant.post("{ analytics { overview { egressGb uniqueViewers } } }")

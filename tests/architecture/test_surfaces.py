@@ -5,7 +5,15 @@ import re
 from pathlib import Path
 
 from fixtures_surfaces import HTTP, SOURCE, http_routes, root_fields, rpc_methods, rpc_path
-from graphql import GraphQLNamedType, GraphQLObjectType, GraphQLUnionType, build_schema, get_named_type
+from fixtures_two_tenants import NAMESPACES
+from graphql import (
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLUnionType,
+    build_schema,
+    get_named_type,
+    is_non_null_type,
+)
 
 from frameworks.contracts import topics
 from frameworks.contracts.pb import events_v1_pb2 as events
@@ -84,6 +92,14 @@ def test_every_type_is_behind_a_rule() -> None:
     behind = {name for _, _, field in root_fields(SCHEMA) for name in reachable(get_named_type(field.type))}
     objects = {n for n, kind in SCHEMA.type_map.items() if isinstance(kind, GraphQLObjectType)}
     assert {name for name in objects - behind - ROOTS if not name.startswith("__")} == set()
+
+
+def test_every_field_that_has_to_be_asked_for_is_walked_on_its_own() -> None:
+    """What is below a root comes with it, but for fields that need an argument: those are walked one by one."""
+    for name, kind in SCHEMA.type_map.items():
+        if isinstance(kind, GraphQLObjectType) and name not in ROOTS | NAMESPACES:
+            needing = [n for n, f in kind.fields.items() for a in f.args.values() if is_non_null_type(a.type)]
+            assert needing == [], name
 
 
 def test_no_public_field_leads_to_what_is_a_tenants_own() -> None:

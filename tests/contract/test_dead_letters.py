@@ -12,6 +12,7 @@ import pytest
 from fixtures_periscope import Periscope, new_story
 from test_periscope_facts import seen, told
 
+from frameworks.cli.letters import REPLAYED
 from frameworks.contracts.framing import frame
 from frameworks.contracts.topics import DEAD_LETTERS, UNREADABLE_EVENTS
 from frameworks.data.periscope.consumers import Batching, Consumer
@@ -88,6 +89,16 @@ async def test_letters_are_listed_by_tenant_reason_topic_and_time(place: Place) 
     assert "refused by the analytics engine" in (await place.run("list")).stdout
 
 
+async def test_a_tenants_letters_are_listed_without_a_trace_of_anothers(place: Place) -> None:
+    for form in ([], ["--json"]):
+        everyone = (await place.run("list", *form)).stdout
+        assert f"{DEAD_LETTERS}/0/1" in everyone
+        other = (await place.run("list", "--tenant", "b", *form)).stdout
+        assert f"{DEAD_LETTERS}/0/2" in other
+        assert f"{DEAD_LETTERS}/0/1" not in other
+        assert f"{place.topic}/1/5" not in other
+
+
 async def test_a_letter_is_shown_with_its_origin_headers_and_bytes(place: Place) -> None:
     shown = (await place.run("show", f"{DEAD_LETTERS}/0/1")).stdout
     assert f"{place.topic}/1/5" in shown
@@ -99,6 +110,9 @@ async def test_a_letter_is_shown_with_its_origin_headers_and_bytes(place: Place)
 
 async def test_a_replay_sends_bytes_and_headers_once(place: Place) -> None:
     assert "Replayed 2." in (await place.run("replay", "--tenant", "b")).stdout
+    assert {record.value for record in await place.records()} == {b"two", b"three"}
+    noted = [record.headers["letter"] async for record in place.log.replay(REPLAYED)]
+    assert sorted(noted) == [f"{DEAD_LETTERS}/0/{number}" for number in (2, 3)]
     done = (await place.run("replay")).stdout
     assert "Replayed 1." in done
     assert "Left out 2" in done

@@ -1,6 +1,5 @@
 """`--seeds N` tells how many stories, `--seed S` which one alone; the last line printed is the verdict."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,14 +7,19 @@ import pytest
 from fault_world import World
 from fault_world import world as start_world
 
+from frameworks.engines.kafka import Kafka
+from frameworks.engines.nats import Nats
+
 SEEDS = pytest.StashKey[dict[int, bool]]()
 A_FEW = 3
+LOGS: dict[str, type[Nats] | type[Kafka]] = {"nats": Nats, "kafka": Kafka}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of this suite."""
     parser.addoption("--seeds", type=int, default=A_FEW, help="how many seeded runs")
     parser.addoption("--seed", type=int, default=None, help="one run alone")
+    parser.addoption("--log", choices=LOGS, default="nats", help="the event log of the platform")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,9 +58,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
     """One platform for all stories."""
     data = Path(tmp_path_factory.mktemp("faults")) / "data"
-    async with start_world(data) as made:
+    async with start_world(data, LOGS[request.config.getoption("--log")]) as made:
         yield made
-    assert not os.path.exists(data / "helmsman" / "node-1" / "wal" / "quarantine")
+    assert not (data / "helmsman" / "node-1" / "wal" / "refused.bin").exists(), (
+        "Decklog refused what the edge sent"
+    )

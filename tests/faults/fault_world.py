@@ -16,6 +16,8 @@ from flow_processes import Apart, apart, ready
 from flow_stores import eventlog
 
 from frameworks.contracts.topics import ANALYTICS_EVENTS, PARTITIONS
+from frameworks.engines.kafka import Kafka
+from frameworks.engines.nats import Nats
 from frameworks.engines.postgres import EmbeddedPostgres
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -27,7 +29,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 AGAIN = "again"
 """The region whose mirrored topic tells everything once more."""
-BREAKABLE = ("helmsman", "decklog", "nats", "periscope", "clickhouse", "postgres")
+BREAKABLE = ("helmsman", "decklog", "log", "periscope", "clickhouse", "postgres")
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(data: Path) -> AsyncIterator[World]:
+async def world(data: Path, log: type[Nats] | type[Kafka]) -> AsyncIterator[World]:
     """Start everything; the node is configured when this returns."""
     offset = free_offset()
     node = FaultNode(4242 + offset)
@@ -119,10 +121,10 @@ async def world(data: Path) -> AsyncIterator[World]:
         "PERISCOPE_MIRRORED_REGIONS": AGAIN,
     }
     try:
-        async with apart(data, env=env, groups=GROUPS, offset=offset) as platform:
+        async with apart(data, env=env, groups=GROUPS, offset=offset, log=log) as platform:
             made = World(platform, node)
-            async with eventlog(platform) as log:
-                await log.ensure(f"{AGAIN}.{ANALYTICS_EVENTS}", partitions=PARTITIONS)
+            async with eventlog(platform) as topics:
+                await topics.ensure(f"{AGAIN}.{ANALYTICS_EVENTS}", partitions=PARTITIONS)
 
             async def configured() -> bool:
                 return node.configured

@@ -19,6 +19,7 @@ from fixtures_platform import Platform, free_offset
 from frameworks.assembly import SERVICES
 from frameworks.cli.layout import Layout
 from frameworks.engines.clickhouse import ClickHouse
+from frameworks.engines.kafka import Kafka
 from frameworks.engines.nats import Nats
 from frameworks.engines.postgres import EmbeddedPostgres
 from frameworks.engines.process import Command, Process
@@ -77,10 +78,15 @@ def kill(platform: Platform, name: str) -> int:
 class Apart(Platform):
     """Services in processes of their own, each of which can be stopped and started again."""
 
-    engines: dict[str, EmbeddedPostgres | Nats | ClickHouse] = field(default_factory=dict)
+    engines: dict[str, EmbeddedPostgres | Nats | Kafka | ClickHouse] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
     admin: dict[str, int] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def eventlog_url(self) -> str:
+        """The event log of this deployment."""
+        return self.settings["FRAMEWORKS_EVENTLOG"]
 
     async def stop_part(self, name: str) -> None:
         """Stop a process or an engine until `start_part`."""
@@ -101,13 +107,18 @@ async def apart(
     env: dict[str, str],
     groups: Mapping[str, tuple[str, ...]] = GROUPS,
     offset: int | None = None,
+    log: type[Nats] | type[Kafka] = Nats,
 ) -> AsyncIterator[Apart]:
     """The platform with a process for every group; `env` wins over the layout's settings."""
     offset = free_offset() if offset is None else offset
     layout = Layout.of(data, offset=offset)
-    postgres, nats, clickhouse = EmbeddedPostgres(data), Nats(data / "nats"), ClickHouse(data / "clickhouse")
+    postgres, eventlog, clickhouse = (
+        EmbeddedPostgres(data),
+        log(data / "log"),
+        ClickHouse(data / "clickhouse"),
+    )
     platform = Apart(data, offset, None, {}, env)
-    platform.engines = {"postgres": postgres, "nats": nats, "clickhouse": clickhouse}
+    platform.engines = {"postgres": postgres, "log": eventlog, "clickhouse": clickhouse}
     async with AsyncExitStack() as stack:
         stack.enter_context(layout.locked())
         for engine in platform.engines.values():
@@ -116,7 +127,7 @@ async def apart(
         for service in SERVICES:
             register_service(data / "keys", service)
         settings = (
-            layout.environment(database=postgres.url, eventlog=nats.url, analytics=clickhouse.url) | env
+            layout.environment(database=postgres.url, eventlog=eventlog.url, analytics=clickhouse.url) | env
         )
         _prepare(platform, settings, groups)
         for process in platform.processes.values():

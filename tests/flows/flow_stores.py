@@ -93,9 +93,7 @@ async def dirty(platform: Platform, tenant: str) -> int:
 @asynccontextmanager
 async def eventlog(platform: Platform) -> AsyncIterator[EventLog]:
     """The event log."""
-    home = platform.data / "nats"
-    token, port = (home / "token").read_text().strip(), (home / "port").read_text().strip()
-    log = await connect(f"nats://{token}@127.0.0.1:{port}")
+    log = await connect(platform.eventlog_url)
     try:
         yield log
     finally:

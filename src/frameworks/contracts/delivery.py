@@ -4,6 +4,7 @@ Helmsman and Foghorn share this; each has a log of its own.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceAsyncStub
 
 BATCH = 500
+WINDOW = 8
+"""Batches on their way; Decklog stores those that wait together."""
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -109,17 +112,25 @@ class EventDelivery:
                 wait = min(wait * 2, 10.0)
 
     async def _send_all(self) -> None:
-        """One Publish stream: a batch, its acknowledgement, the next batch."""
-        in_flight: list[_Sent] = []
-        acknowledged = asyncio.Event()
-        publish = self._decklog.Publish(self._batches(in_flight, acknowledged), metadata=self._credential())
-        async for ack in publish:
-            sent = in_flight.pop()
-            for refused in ack.refused:
-                self._refuse(sent.stored[refused.index], refused)
-            metrics.ACKNOWLEDGED.labels(self._service).inc(ack.accepted)
-            await self._wal.acknowledge(sent.position)
-            acknowledged.set()
+        """One Publish stream, few batches ahead of their acknowledgements."""
+        in_flight: deque[_Sent] = deque()
+        room = asyncio.Semaphore(WINDOW)
+        publish = self._decklog.Publish(self._batches(in_flight, room), metadata=self._credential())
+        reached: Position | None = None
+        try:
+            async for ack in publish:
+                sent = in_flight.popleft()
+                room.release()
+                for refused in ack.refused:
+                    self._refuse(sent.stored[refused.index], refused)
+                metrics.ACKNOWLEDGED.labels(self._service).inc(ack.accepted)
+                reached = sent.position
+                # What is forgotten late is sent again after a crash; so a write for every batch is not needed.
+                if ack.sequence % (WINDOW // 2) == 0 or not in_flight:
+                    await self._wal.acknowledge(reached)
+        finally:
+            if reached is not None:
+                await self._wal.acknowledge(reached)
 
     def _credential(self) -> tuple[tuple[str, str], ...] | None:
         """A node sends as itself; without one the service's own token goes out."""
@@ -131,22 +142,20 @@ class EventDelivery:
         self._wal.quarantine(self._encode(stored))
 
     async def _batches(
-        self, in_flight: list[_Sent], acknowledged: asyncio.Event
+        self, in_flight: deque[_Sent], room: asyncio.Semaphore
     ) -> AsyncIterator[pb.PublishRequest]:
-        """Lock-step, one batch in flight: order holds, and a retry repeats exactly one batch."""
-        sequence = 0
+        """Oldest first, in order; a stream that is opened again starts behind what was acknowledged."""
+        sequence, last = 0, None
         while True:
+            await room.acquire()
             self._wal.arrived.clear()
-            records = self._wal.pending(max_records=BATCH)
-            if not records:
+            while not (records := self._wal.pending(max_records=BATCH, after=last)):
                 await self._wal.arrived.wait()
-                continue
-            sequence += 1
+                self._wal.arrived.clear()
+            sequence, last = sequence + 1, records[-1][0]
             stored = [self._decode(payload) for _, payload in records]
-            in_flight.append(_Sent(records[-1][0], stored))
-            acknowledged.clear()
+            in_flight.append(_Sent(last, stored))
             yield _request(sequence, stored)
-            await acknowledged.wait()
 
 
 def _request(sequence: int, stored: list[_Stored]) -> pb.PublishRequest:

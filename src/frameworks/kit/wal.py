@@ -128,11 +128,13 @@ class WriteAheadLog:
         if cancelled is not None:
             raise cancelled
 
-    def pending(self, *, max_records: int, max_bytes: int = 1 << 20) -> list[tuple[Position, bytes]]:
-        """The oldest unacknowledged records with the position that acknowledges each."""
+    def pending(
+        self, *, max_records: int, max_bytes: int = 1 << 20, after: Position | None = None
+    ) -> list[tuple[Position, bytes]]:
+        """The oldest unacknowledged records, or the oldest behind `after`, with the position that acknowledges each."""
         found: list[tuple[Position, bytes]] = []
         room = max_bytes
-        for position, payload in self._records(self._acknowledged):
+        for position, payload in self._records(after or self._acknowledged):
             if len(found) == max_records or (found and len(payload) > room):
                 break
             found.append((position, payload))

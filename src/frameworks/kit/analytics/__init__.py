@@ -50,6 +50,46 @@ class AnalyticsAway(Unavailable):
     code = "analytics.away"
 
 
+class ReadOnly(AnalyticsAway):
+    """It takes no writes: a replica lost its keeper, or somebody set it so."""
+
+    code = "analytics.read_only"
+
+
+class NoSpace(AnalyticsAway):
+    """Its disk is full."""
+
+    code = "analytics.no_space"
+
+
+class NoMemory(AnalyticsAway):
+    """It has no memory for this now."""
+
+    code = "analytics.no_memory"
+
+
+class MergesBehind(AnalyticsAway):
+    """It has too many parts: its merges are behind."""
+
+    code = "analytics.too_many_parts"
+
+
+_NAMED: dict[int | None, type[AnalyticsAway]] = {
+    **dict.fromkeys((164, 242, 774), ReadOnly),
+    243: NoSpace,
+    **dict.fromkeys((173, 241), NoMemory),
+    252: MergesBehind,
+}
+_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+"""What the system says when a write fails behind the engine's own look at the disk."""
+
+
+def away(number: int | None, text: str) -> AnalyticsAway:
+    """Why the store can not take this now, by ClickHouse's code and words."""
+    named = NoSpace if any(words in text for words in _FULL) else _NAMED.get(number, AnalyticsAway)
+    return named(f"The analytics store says not now: {text}", clickhouse_code=number)
+
+
 class BadQuery(Refusal):
     """The store refused a statement; `clickhouse_code` is in the facts."""
 
@@ -214,9 +254,7 @@ async def _faults(*, inserting: bool) -> AsyncIterator[None]:
         text = _sentence(str(error))
         silent = number is None and (isinstance(error, OperationalError) or "HTTP status" in str(error))
         if silent or number in AWAY:
-            raise AnalyticsAway(
-                f"The analytics store says not now: {text}", clickhouse_code=number
-            ) from error
+            raise away(number, text) from error
         rows = inserting and number not in STATEMENT and (number is not None or isinstance(error, DataError))
         raise (BadRows if rows else BadQuery)(text, clickhouse_code=number) from error
 

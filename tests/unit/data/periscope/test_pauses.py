@@ -15,17 +15,17 @@ from frameworks.data.periscope.consumers import Batching, Consumer
 from frameworks.data.periscope.domain import Mark
 from frameworks.data.periscope.service.ingest import Ingest, Letter, NoState
 from frameworks.data.periscope.store.facts import ClickHouseFacts
-from frameworks.kit.analytics import Analytics, AnalyticsAway, BadQuery, BadRows
+from frameworks.kit.analytics import Analytics, AnalyticsAway, BadQuery, BadRows, away
 from frameworks.kit.clock import FakeClock
 from frameworks.kit.errors import Fault
 from frameworks.kit.eventlog import EventLog, Record, Subscription
 
 OUTCOMES = {
-    "analytics.read_only": AnalyticsAway("", clickhouse_code=242),
-    "analytics.no_space": AnalyticsAway("", clickhouse_code=243),
-    "analytics.no_memory": AnalyticsAway("", clickhouse_code=241),
-    "analytics.too_many_parts": AnalyticsAway("", clickhouse_code=252),
-    "analytics.away": AnalyticsAway("", clickhouse_code=None),
+    "analytics.read_only": away(242, ""),
+    "analytics.no_space": away(75, "errno: 28, strerror: No space left on device"),
+    "analytics.no_memory": away(241, ""),
+    "analytics.too_many_parts": away(252, ""),
+    "analytics.away": away(None, ""),
     "periscope.schema_behind": BadQuery("", clickhouse_code=60),
 }
 

@@ -1,5 +1,6 @@
 """The pipeline's status: what does not answer is named with what to do, the rest is told all the same."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from frameworks.contracts.flow import PLACES, remedy
 from frameworks.contracts.pb import periscope_v1_pb2 as pb
 from frameworks.data.periscope.api.flow import message, report_of
+from frameworks.data.periscope.service.patience import Patience
 from frameworks.data.periscope.service.pipeline import COUNTED, FRESH, Pipeline
 from frameworks.data.periscope.service.processes import (
     FORGOTTEN,
@@ -239,6 +241,27 @@ async def test_reports_are_shared_and_survive_without_the_share(world: World) ->
     world.shelf.away = True
     assert [report.id for report in await world.processes.all()] == [APP.id]
     assert await other.all() == []
+
+
+async def test_a_question_that_ignores_its_end_keeps_nobody_waiting() -> None:
+    patience, go, asked = Patience(), asyncio.Event(), []
+
+    async def stubborn() -> None:
+        asked.append(True)
+        try:
+            await go.wait()
+        except asyncio.CancelledError:
+            await go.wait()
+
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            await patience.ask("postgresql", stubborn, 0.01)
+    assert len(asked) == 1
+    go.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await patience.ask("postgresql", stubborn, 5.0)
+    assert len(asked) == 2
 
 
 async def test_a_process_is_forgotten_after_a_while_and_their_number_is_bounded(world: World) -> None:

@@ -156,7 +156,6 @@ FIGURES: Mapping[Figure, Merge] = {
     Figure.CONNECTIONS: Merge(sums=frozenset({"closed", "seconds"})),
     Figure.DAYS: Merge(key=("day_at",), order=(("day_at", False),)),
     Figure.SUMMARIES: Merge(key=("stream_id",), order=(("stream_id", False),)),
-    Figure.COUNTRY_HOURS: Merge(key=("hour_at", "country"), order=(("country", False), ("hour_at", False))),
     Figure.NODES: Merge(key=("node_id",), order=(("node_id", False),)),
     Figure.SERIES: Merge(key=("at",), order=(("at", False),)),
     Figure.USAGE: Merge(key=("hour_at", "cluster_id"), order=(("cluster_id", False), ("hour_at", False))),

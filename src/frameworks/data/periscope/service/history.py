@@ -56,13 +56,13 @@ class Figure(Enum):
     HEALTH = "health"
     LIFECYCLE = "lifecycle"
     VIEWERS = "viewers"
+    STREAM_AND_TENANT = "stream_and_tenant"
     PEAK = "peak"
     CONNECTIONS = "connections"
     DAYS = "days"
     SUMMARIES = "summaries"
-    COUNTRIES = "countries"
     CITIES = "cities"
-    COUNTRY_HOURS = "country_hours"
+    PLACES = "places"
     ROUTING = "routing"
     ROUTING_COUNTRIES = "routing_countries"
     NODES = "nodes"
@@ -151,16 +151,12 @@ class History:
     async def summary(self, tenant: UUID, asked: Asked) -> Row:
         """Everything a stream's range adds up to, beside what the tenant's adds up to."""
         _need_stream(asked)
-        whole = Asked(asked.from_at, asked.until_at, cluster=asked.cluster)
-        figures = (Figure.HEALTH, Figure.LIFECYCLE, Figure.VIEWERS, Figure.PEAK)
-        *parts, everything = await asyncio.gather(
-            *(self.one(tenant, figure, asked) for figure in figures),
-            self.one(tenant, Figure.VIEWERS, whole),
-        )
+        figures = (Figure.HEALTH, Figure.LIFECYCLE, Figure.STREAM_AND_TENANT, Figure.PEAK)
+        parts = await asyncio.gather(*(self.one(tenant, figure, asked) for figure in figures))
         health, peak = parts[0], parts[-1].get("peak_viewers", 0)
         stream: dict[str, Any] = {name: value for part in parts for name, value in part.items()}
         stream["peak_viewers"] = max(peak, health.get("peak_viewers", 0))
-        return stream | {f"tenant_{name}": value for name, value in everything.items()}
+        return stream
 
     async def summaries(
         self, tenant: UUID, asked: Asked, request: PageRequest, *, by: str, ascending: bool
@@ -175,19 +171,20 @@ class History:
     async def geography(self, tenant: UUID, asked: Asked, top: int) -> dict[str, Any]:
         """Where viewers are."""
         top = min(top or 10, MOST_PLACES)
-        viewers, countries, cities, hours = await asyncio.gather(
-            self.one(tenant, Figure.VIEWERS, asked),
-            self.many(tenant, Figure.COUNTRIES, asked, top=top),
-            self.many(tenant, Figure.CITIES, asked, top=top),
-            self.many(tenant, Figure.COUNTRY_HOURS, asked),
+        places, cities = await asyncio.gather(
+            self.many(tenant, Figure.PLACES, asked), self.many(tenant, Figure.CITIES, asked, top=top)
         )
+        everywhere: Row = next((row for row in places if row["everywhere"]), {})
+        named = [row for row in places if row["country"]]
+        countries = [row for row in named if row["all_hours"]]
+        countries.sort(key=lambda row: (-row["viewers"], row["country"]))
         return {
-            "countries": countries,
+            "countries": countries[:top],
             "cities": cities,
-            "by_hour": hours,
-            "unique_countries": viewers.get("unique_countries", 0),
-            "unique_cities": viewers.get("unique_cities", 0),
-            "total_viewers": viewers.get("unique_viewers", 0),
+            "by_hour": [row for row in named if not row["all_hours"]],
+            "unique_countries": len(countries),
+            "unique_cities": everywhere.get("cities", 0),
+            "total_viewers": everywhere.get("viewers", 0),
         }
 
 

@@ -1,12 +1,13 @@
 """What the pipeline does now, for operators; what does not answer is named, the rest is told all the same."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from frameworks.contracts.flow import Trouble
 from frameworks.data.periscope.service.history import Row
+from frameworks.data.periscope.service.patience import Patience
 from frameworks.data.periscope.service.processes import Processes, Reader, Report
 from frameworks.data.periscope.service.troubles import Seen, missed, troubles
 from frameworks.kit.clock import Clock, micros
@@ -115,6 +116,7 @@ class Pipeline:
         self._counted, self._told = _Kept(COUNTED), _Kept(FRESH)
         self._counts = Counts()
         self._engines: dict[str, Engine] = {}
+        self._patience = Patience()
         self._status: Status | None = None
 
     async def status(self) -> Status:
@@ -189,12 +191,11 @@ class Pipeline:
         self._counted.at = self._clock.monotonic()
 
     async def _asked(
-        self, engine: str, ask: Callable[[], Awaitable[T]], last: T
+        self, engine: str, ask: Callable[[], Coroutine[Any, Any, T]], last: T
     ) -> tuple[T, tuple[str, str] | None]:
         """The answer, or the last one with code and reason why there is none now."""
         try:
-            async with asyncio.timeout(WITHIN):
-                return await ask(), None
+            return await self._patience.ask(ask.__qualname__, ask, WITHIN), None
         except TimeoutError:
             return last, (f"{_FAMILIES[engine]}.slow", f"no answer within {WITHIN:g} s.")
         except Unavailable as away:

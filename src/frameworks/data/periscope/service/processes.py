@@ -1,12 +1,12 @@
 """What the processes of the platform say of themselves, whoever they said it to."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
 from frameworks.data.periscope.domain import SECOND
+from frameworks.data.periscope.service.patience import Patience
 from frameworks.kit.clock import Clock, micros
 from frameworks.kit.errors import Unavailable
 
@@ -82,6 +82,7 @@ class Processes:
     def __init__(self, shared: Shared, clock: Clock) -> None:
         self._shared = shared
         self._clock = clock
+        self._patience = Patience()
         self._heard: dict[str, Report] = {}
 
     async def report(self, report: Report) -> None:
@@ -92,8 +93,7 @@ class Processes:
         while len(self._heard) > MOST:
             del self._heard[next(iter(self._heard))]
         try:
-            async with asyncio.timeout(WITHIN):
-                await self._shared.keep(told)
+            await self._patience.ask(told.id, lambda: self._shared.keep(told), WITHIN)
         except (Unavailable, TimeoutError):
             return
 
@@ -101,8 +101,8 @@ class Processes:
         """The latest report of each process heard of in the last ten minutes, by name."""
         since = micros(self._clock.now()) - FORGOTTEN
         try:
-            async with asyncio.timeout(WITHIN):
-                found = {report.id: report for report in await self._shared.all(since)}
+            told = await self._patience.ask("", lambda: self._shared.all(since), WITHIN)
+            found = {report.id: report for report in told}
         except (Unavailable, TimeoutError):
             found = {}
         for report in self._heard.values():

@@ -45,7 +45,7 @@ ARTIFACT_STATES = Listing(
     "requested_at",
     filters=_STREAM | {"artifact": "artifact = {artifact:String}"},
     after=_KIND | _STATE,
-    facts=False,
+    made=True,
 )
 
 STORAGE_EVENTS = Listing(
@@ -74,7 +74,7 @@ STORAGE_USAGE = Listing(
     GROUP BY hour, node, place""",
     "hour_at",
     filters=_STREAM | {"node": "node_id = {node:String}", "scope": "scope = {scope:String}"},
-    facts=False,
+    made=True,
 )
 
 API_USAGE = Listing(
@@ -89,7 +89,7 @@ API_USAGE = Listing(
     GROUP BY hour, auth_kind, operation_kind, operation""",
     "hour_at",
     filters={"caller": "auth_kind = {caller:String}", "operation": "operation_kind = {operation:String}"},
-    facts=False,
+    made=True,
 )
 
 RETENTION_ASSETS = Listing(
@@ -102,5 +102,5 @@ RETENTION_ASSETS = Listing(
     GROUP BY hash""",
     "last_seen_at",
     always="artifact != '' AND duration_s > 0",
-    facts=False,
+    made=True,
 )

@@ -21,41 +21,6 @@ class SchemaBehind(Unavailable):
     code = "periscope.schema_behind"
 
 
-class ReadOnly(Unavailable):
-    """The engine takes no writes: a replica lost its keeper, or somebody set it so."""
-
-    code = "analytics.read_only"
-
-
-class NoSpace(Unavailable):
-    """The engine's disk is full."""
-
-    code = "analytics.no_space"
-
-
-class NoMemory(Unavailable):
-    """The engine has no memory for this insert now."""
-
-    code = "analytics.no_memory"
-
-
-class MergesBehind(Unavailable):
-    """The engine has too many parts: its merges are behind."""
-
-    code = "analytics.too_many_parts"
-
-
-_OUTCOMES: dict[int, type[Unavailable]] = {
-    **dict.fromkeys((164, 242, 774), ReadOnly),
-    243: NoSpace,
-    **dict.fromkeys((173, 241), NoMemory),
-    252: MergesBehind,
-}
-"""ClickHouse's code → why the partition pauses; every other one is `analytics.away`."""
-_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
-"""What the system says when a write fails behind the engine's own look at the disk."""
-
-
 class ClickHouseFacts:
     """Writes events."""
 
@@ -83,10 +48,6 @@ class ClickHouseFacts:
                 payload=payload,
                 settings=SETTINGS,
             )
-        except Unavailable as error:
-            full = any(words in error.message for words in _FULL)
-            named = NoSpace if full else _OUTCOMES.get(error.facts.get("clickhouse_code") or 0)
-            raise (named(error.message, **error.facts) if named else error) from error
         except BadRows as error:
             raise BadFrames(error.message) from error
         except BadQuery as error:

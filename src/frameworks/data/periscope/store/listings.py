@@ -6,6 +6,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from frameworks.data.periscope.store.grains import mark, tables
+
 _AT = "toUnixTimestamp64Micro(occurred_at)"
 _NO_ID = "toUUID('00000000-0000-0000-0000-000000000000')"
 _PLACE = "country, city, latitude, longitude, h3_cell"
@@ -28,8 +30,8 @@ class Listing:
     always: str = ""
     after: Mapping[str, str] = field(default_factory=dict)
     """Conditions on the rows themselves, once they are made."""
-    facts: bool = True
-    """Rows are facts, so that a cursor narrows the range that is read."""
+    made: bool = False
+    """Every row is made whatever the page, of facts that a cursor does not narrow."""
 
 
 def _facts(
@@ -130,7 +132,7 @@ VIEWER_SESSIONS = Listing(
         GROUP BY sid, node_id, session_id)""",
     "connected_at",
     filters=_STREAM_NODE,
-    facts=False,
+    made=True,
 )
 
 REBUFFERINGS = Listing(
@@ -147,14 +149,15 @@ REBUFFERINGS = Listing(
     "started_at",
     filters=_STREAM_NODE,
     always="type = 'stream-buffer'",
-    facts=False,
+    made=True,
 )
 
 _BUCKET_AT = "toInt64(toUnixTimestamp(bucket)) * 1000000"
 
 
 def _buckets(name: str, table: str, columns: str, *, key: str, filters: Mapping[str, str]) -> Listing:
-    body = f"SELECT {_BUCKET_AT} AS at, {key} AS id, {columns} FROM (SELECT * FROM periscope.{table} FINAL WHERE /*where*/)"
+    source = f"(SELECT * FROM periscope.{table} FINAL WHERE /*where*/)"
+    body = f"SELECT {_BUCKET_AT} AS at, {key} AS id, {columns} FROM {source}"
     return Listing(name, (table,), body, "bucket_at", time="bucket", filters=filters)
 
 
@@ -216,11 +219,14 @@ def _periods(
     """Hours or days of five-minute buckets; `inner` names columns apart from the fields made of them."""
     start = {"hour": "toStartOfHour(bucket)", "day": "toStartOfDay(bucket)"}[period]
     at = f"toInt64(toUnixTimestamp({start})) * 1000000"
+    mixed = table == "viewers"
+    source = mark(table, period) if mixed else f"periscope.{table} FINAL"
+    read = tables(table) if mixed else (table,)
     body = (
         f"SELECT {at} AS at, {key} AS id, {columns} "
-        f"FROM (SELECT *{inner} FROM periscope.{table} FINAL WHERE /*where*/) GROUP BY at, {by}"
+        f"FROM (SELECT *{inner} FROM {source} WHERE /*where*/) GROUP BY at, {by}"
     )
-    return Listing(name, (table,), body, f"{period}_at", time="bucket", filters=filters, facts=False)
+    return Listing(name, read, body, f"{period}_at", time="bucket", filters=filters, made=True)
 
 
 _UNIQUE = "uniqCombined64Merge(sketch) AS unique_viewers"
@@ -245,8 +251,8 @@ NODE_METRICS_1H = _periods(
 )
 STREAM_DAYS = Listing(
     "stream_days",
-    ("viewers_5m", "lifecycle_5m"),
-    """SELECT toInt64(toUnixTimestamp(day)) * 1000000 AS at, toString(sid) AS id, toString(sid) AS stream_id,
+    (*tables("viewers"), "lifecycle_5m"),
+    f"""SELECT toInt64(toUnixTimestamp(day)) * 1000000 AS at, toString(sid) AS id, toString(sid) AS stream_id,
         sum(views) AS total_views, uniqCombined64Merge(viewers) AS unique_viewers,
         length(groupUniqArrayArray(countries)) AS unique_countries, uniqCombined64Merge(towns) AS unique_cities,
         sum(egress) AS egress_bytes
@@ -255,7 +261,7 @@ STREAM_DAYS = Listing(
             uniqCombined64MergeState(unique_viewers) AS viewers,
             groupUniqArrayIf(toString(country), country != '') AS countries,
             uniqCombined64MergeState(cities) AS towns, sum(egress_bytes) AS egress
-        FROM periscope.viewers_5m FINAL WHERE /*where*/ GROUP BY day, sid
+        FROM {mark("viewers", "day")} WHERE /*where*/ GROUP BY day, sid
         UNION ALL
         SELECT toStartOfDay(bucket) AS day, stream_id AS sid, sum(l.views) AS views,
             uniqCombined64StateIf('', 0), emptyArrayString(), uniqCombined64StateIf('', 0), 0
@@ -264,17 +270,17 @@ STREAM_DAYS = Listing(
     "day_at",
     time="bucket",
     filters=_STREAM,
-    facts=False,
+    made=True,
 )
 TENANT_DAYS = Listing(
     "tenant_days",
-    ("viewers_5m", "lifecycle_5m"),
-    """SELECT toInt64(toUnixTimestamp(day)) * 1000000 AS at, '' AS id, uniqExact(sid) AS total_streams,
+    (*tables("viewers"), "lifecycle_5m"),
+    f"""SELECT toInt64(toUnixTimestamp(day)) * 1000000 AS at, '' AS id, uniqExact(sid) AS total_streams,
         sum(views) AS total_views, uniqCombined64Merge(viewers) AS unique_viewers, sum(egress) AS egress_bytes
     FROM (
         SELECT toStartOfDay(bucket) AS day, stream_id AS sid, toUInt64(0) AS views,
             uniqCombined64MergeState(unique_viewers) AS viewers, sum(egress_bytes) AS egress
-        FROM periscope.viewers_5m FINAL WHERE /*where*/ GROUP BY day, sid
+        FROM {mark("viewers", "day")} WHERE /*where*/ GROUP BY day, sid
         UNION ALL
         SELECT toStartOfDay(bucket) AS day, stream_id AS sid, sum(l.views) AS views,
             uniqCombined64StateIf('', 0), 0
@@ -282,11 +288,11 @@ TENANT_DAYS = Listing(
     GROUP BY day""",
     "day_at",
     time="bucket",
-    facts=False,
+    made=True,
 )
 VIEWER_HOURS = _periods(
     "viewer_hours",
-    "viewers_5m",
+    "viewers",
     "hour",
     "concat(toString(sid), country)",
     f"toString(sid) AS stream_id, country, {_UNIQUE}, {_SECONDS}, sum(egress) AS egress_bytes",
@@ -295,7 +301,7 @@ VIEWER_HOURS = _periods(
 )
 CONNECTION_HOURS = _periods(
     "connection_hours",
-    "viewers_5m",
+    "viewers",
     "hour",
     "toString(sid)",
     f"""toString(sid) AS stream_id, sum(egress) + sum(ingress) AS total_bytes, {_UNIQUE},
@@ -305,7 +311,7 @@ CONNECTION_HOURS = _periods(
 )
 GEO_HOURS = _periods(
     "geo_hours",
-    "viewers_5m",
+    "viewers",
     "hour",
     "country",
     f"country, uniqCombined64Merge(sketch) AS viewers, {_SECONDS}, sum(egress) AS egress_bytes",
@@ -342,5 +348,5 @@ VIEWER_COUNTS = Listing(
     "bucket_at",
     time="bucket",
     filters=_STREAM,
-    facts=False,
+    made=True,
 )

@@ -1,5 +1,8 @@
 """Figures over a range: SQL over buckets and facts. `/*stream*/` stands for the condition on one stream."""
 
+from frameworks.data.periscope.store.grains import mark
+
+_BY_DAY, _BY_HOUR = mark("viewers", "day"), mark("viewers", "hour")
 _BUCKETS = """bucket >= toDateTime(fromUnixTimestamp64Micro({from:Int64}, 'UTC'), 'UTC')
     AND bucket < toDateTime(fromUnixTimestamp64Micro({until:Int64}, 'UTC'), 'UTC')"""
 _FACTS = """occurred_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
@@ -30,12 +33,24 @@ SELECT sum(v.opened) AS opened, sum(v.closed) AS total_sessions, sum(v.viewer_us
     sum(v.egress_bytes) AS egress_bytes, uniqCombined64Merge(v.unique_viewers) AS unique_viewers,
     uniqExactIf(v.country, v.country != '') AS unique_countries,
     uniqCombined64Merge(v.cities) AS unique_cities
-FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} /*stream*/
+FROM {_BY_DAY} AS v WHERE {_BUCKETS} /*stream*/
+"""
+
+_OURS = "stream_id = {stream:UUID}"
+STREAM_AND_TENANT = f"""
+SELECT sumIf(v.opened, {_OURS}) AS opened, sumIf(v.closed, {_OURS}) AS total_sessions,
+    sumIf(v.viewer_us, {_OURS}) AS viewer_us, sumIf(v.egress_bytes, {_OURS}) AS egress_bytes,
+    uniqCombined64MergeIf(v.unique_viewers, {_OURS}) AS unique_viewers,
+    uniqExactIf(v.country, v.country != '' AND {_OURS}) AS unique_countries,
+    uniqCombined64MergeIf(v.cities, {_OURS}) AS unique_cities,
+    sum(v.closed) AS tenant_total_sessions, sum(v.viewer_us) AS tenant_viewer_us
+FROM {_BY_DAY} AS v WHERE {_BUCKETS}
 """
 
 PEAK = f"""
 SELECT max(total) AS peak_viewers FROM (
-    SELECT bucket, sum(p.viewers) AS total FROM periscope.peaks_5m AS p FINAL WHERE {_BUCKETS} /*stream*/ GROUP BY bucket)
+    SELECT bucket, sum(p.viewers) AS total FROM periscope.peaks_5m AS p FINAL
+    WHERE {_BUCKETS} /*stream*/ GROUP BY bucket)
 """
 
 DAYS = f"""
@@ -45,7 +60,7 @@ SELECT toInt64(toUnixTimestamp(day)) * 1000000 AS day_at, sum(egress) AS egress_
 FROM (
     SELECT toStartOfDay(bucket) AS day, sum(v.egress_bytes) AS egress, sum(v.viewer_us) AS us,
         uniqCombined64MergeState(v.unique_viewers) AS viewers, sum(v.closed) AS sessions, toUInt64(0) AS views
-    FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} GROUP BY day
+    FROM {_BY_DAY} AS v WHERE {_BUCKETS} GROUP BY day
     UNION ALL
     SELECT toStartOfDay(bucket) AS day, 0, 0, uniqCombined64StateIf('', 0), 0, sum(l.views)
     FROM periscope.lifecycle_5m AS l FINAL WHERE {_BUCKETS} GROUP BY day)
@@ -59,7 +74,7 @@ SELECT toString(sid) AS stream_id, sum(views) AS total_views, sum(closed) AS tot
 FROM (
     SELECT stream_id AS sid, toUInt64(0) AS views, sum(v.closed) AS closed, sum(v.viewer_us) AS us,
         sum(v.egress_bytes) AS egress, uniqCombined64MergeState(v.unique_viewers) AS sketch, toUInt32(0) AS peak
-    FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} GROUP BY sid
+    FROM {_BY_DAY} AS v WHERE {_BUCKETS} GROUP BY sid
     UNION ALL
     SELECT stream_id AS sid, sum(l.views), 0, 0, 0, uniqCombined64StateIf('', 0), 0
     FROM periscope.lifecycle_5m AS l FINAL WHERE {_BUCKETS} GROUP BY sid
@@ -72,12 +87,6 @@ FROM (
 GROUP BY sid ORDER BY stream_id LIMIT 10000
 """
 
-COUNTRIES = f"""
-SELECT country, uniqCombined64Merge(v.unique_viewers) AS viewers
-FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} /*stream*/ AND country != ''
-GROUP BY country ORDER BY viewers DESC, country LIMIT {{top:UInt32}}
-"""
-
 CITIES = f"""
 SELECT city, country, anyLast(c.latitude) AS latitude, anyLast(c.longitude) AS longitude,
     uniqCombined64(if(c.viewer_hash = '', c.session_id, c.viewer_hash)) AS viewers
@@ -85,11 +94,14 @@ FROM periscope.connection_events AS c FINAL WHERE {_FACTS} /*stream*/ AND city !
 GROUP BY city, country ORDER BY viewers DESC, city LIMIT {{top:UInt32}}
 """
 
-COUNTRY_HOURS = f"""
-SELECT toInt64(toUnixTimestamp(toStartOfHour(bucket))) * 1000000 AS hour_at, country,
-    uniqCombined64Merge(v.unique_viewers) AS viewers
-FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} /*stream*/ AND country != ''
-GROUP BY hour_at, country ORDER BY hour_at, country LIMIT 20000
+PLACES = f"""
+SELECT hour_at, place AS country, grouping(hour_at) AS all_hours, grouping(place) AS everywhere,
+    uniqCombined64Merge(sketch) AS viewers, uniqCombined64Merge(towns) AS cities
+FROM (SELECT toInt64(toUnixTimestamp(toStartOfHour(bucket))) * 1000000 AS hour_at, toString(country) AS place,
+        unique_viewers AS sketch, cities AS towns
+    FROM {_BY_HOUR} AS v WHERE {_BUCKETS} /*stream*/)
+GROUP BY GROUPING SETS ((hour_at, place), (place), ())
+ORDER BY hour_at, place LIMIT 20000
 """
 
 ROUTING = f"""
@@ -132,7 +144,7 @@ FROM (
     SELECT toStartOfHour(bucket) AS hour, toString(v.cluster_id) AS cluster, sum(v.viewer_us) AS us,
         toUInt64(0) AS ingest, sum(v.egress_bytes) AS egress, sum(v.ingress_bytes) AS ingress,
         uniqCombined64MergeState(v.unique_viewers) AS sketch, sum(v.closed) AS closed
-    FROM periscope.viewers_5m AS v FINAL WHERE {_BUCKETS} GROUP BY hour, cluster
+    FROM {_BY_HOUR} AS v WHERE {_BUCKETS} GROUP BY hour, cluster
     UNION ALL
     SELECT toStartOfHour(bucket) AS hour, toString(l.cluster_id) AS cluster, 0, sum(l.ingest_us), 0,
         sum(l.ingress_bytes), uniqCombined64StateIf('', 0), 0
