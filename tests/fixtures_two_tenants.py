@@ -50,6 +50,8 @@ class Victim:
     stream: Made
     edge: Edge
     ids: dict[str, str] = field(default_factory=dict)
+    admission: commodore.Admission | None = None
+    """Its claim of the stream, once it has one."""
 
     @property
     def markers(self) -> set[str]:
@@ -95,7 +97,7 @@ async def make_victim(platform: Platform) -> Victim:
 async def _tell(victim: Victim, view: str) -> None:
     """A history: a viewer, a start, a measurement of the node."""
     edge, stream, mark = victim.edge, victim.stream.id, victim.mark
-    admission = await edge.admit(victim.stream.key)
+    admission = victim.admission = victim.admission or await edge.admit(victim.stream.key)
     came = events.UserConnection(action="connect", session_id=mark, connector="HLS", user_agent=mark)
     came.place.CopyFrom(events.Place(country="DE", city=mark))
     left = events.UserConnection()

@@ -306,6 +306,33 @@ async def test_an_insert_that_breaks_off_inserts_nothing(http: httpx.AsyncClient
     assert (await http.post("/", content=f"SELECT count() FROM {table}")).text == "0\n"
 
 
+FULL = "min_free_disk_bytes_to_perform_insert = 1000000000000000"
+
+
+async def test_rows_that_the_disk_has_no_room_for_are_refused(http: httpx.AsyncClient, table: str) -> None:
+    """Behind a view too, and with the settings of the statement; nothing is acknowledged and forgotten."""
+    door = f"door_{table}"
+    await http.post("/", content=f"CREATE TABLE {door} (n UInt64) ENGINE = Null")
+    await http.post("/", content=f"CREATE MATERIALIZED VIEW view_{table} TO {table} AS SELECT n FROM {door}")
+    await http.post("/", content=f"ALTER TABLE {table} MODIFY SETTING {FULL}")
+    for into in (f"{table} (n)", door, f"{table} (n) SETTINGS max_threads = 1"):
+        answer = await http.post("/", content=f"INSERT INTO {into} FORMAT TabSeparated\n1\n")
+        assert code_of(answer) == 243, into
+    assert (await http.post("/", content=f"SELECT count() FROM {table}")).text == "0\n"
+    await http.post("/", content=f"ALTER TABLE {table} RESET SETTING {FULL.split()[0]}")
+    for into in (f"{table} (n)", door, f"{table} (n) SETTINGS max_threads = 1"):
+        assert code_of(await http.post("/", content=f"INSERT INTO {into} FORMAT TabSeparated\n1\n")) == 0
+    assert (await http.post("/", content=f"SELECT count() FROM {table}")).text == "3\n"
+    for name in (f"view_{table}", door):
+        await http.post("/", content=f"DROP TABLE {name}")
+
+
+async def test_a_client_names_no_file_of_the_engines(http: httpx.AsyncClient, table: str) -> None:
+    sql = f"INSERT INTO {table} (name) FROM INFILE '/etc/passwd' FORMAT LineAsString"
+    assert code_of(await http.post("/", content=sql)) == 62
+    assert (await http.post("/", content=f"SELECT count() FROM {table}")).text == "0\n"
+
+
 async def test_values_and_selects_can_be_inserted(http: httpx.AsyncClient, table: str) -> None:
     for statement in (
         f"INSERT INTO {table} VALUES (1, 'a;b', {{}})",

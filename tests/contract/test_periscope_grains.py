@@ -84,7 +84,7 @@ async def test_days_hours_and_buckets_say_what_buckets_say(periscope: Periscope,
     for late in (events[:300], events[300:]):
         await periscope.take(late)
         await periscope.roll_up.run()
-        for first, last in ranges(start, chance)[::3]:
+        for first, last in ranges(start, chance)[::6]:
             stream = chance.choice((None, stories[0].stream))
             asked = Asked(first, last, stream=stream)
             assert await answers(mixed, tenant, asked) == await answers(plain, tenant, asked)
@@ -99,7 +99,7 @@ async def test_every_page_of_a_list_counts_the_whole_list(periscope: Periscope) 
     for listed in (Listed.VIEWER_HOURS, Listed.VIEWER_SESSIONS, Listed.CONNECTION_EVENTS):
         whole = await history.page(tenant, listed, asked, pb.Page(first=500))
         first = await history.page(tenant, listed, asked, pb.Page(first=3))
-        second = await history.page(tenant, listed, asked, pb.Page(first=3, after=first.end))
+        second = await history.page(tenant, listed, asked, pb.Page(first=3, after=first.cursors[-1]))
         assert [first.total, second.total] == [whole.total, whole.total]
         assert [*first.rows, *second.rows] == [*whole.rows[:6]]
 

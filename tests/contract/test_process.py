@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from frameworks.engines.process import Command, Process, ProcessFailed
+from frameworks.engines.process import BoundedLog, Command, Process, ProcessFailed
 
 PATIENCE = 20.0
 LOOKS = 2000
@@ -124,6 +124,14 @@ async def test_a_program_that_does_not_exist_is_named(logs: Path) -> None:
     process = Process(Command(name="child", argv=("/no/such/program",)), logs)
     with pytest.raises(ProcessFailed, match=r"child can not be run.*/no/such/program"):
         await process.start()
+
+
+def test_a_full_disk_costs_lines_of_a_log_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "child.log").symlink_to("/dev/full")
+    log = BoundedLog(tmp_path / "child.log", limit=1000)
+    for _ in range(3):
+        log.write(b"x" * 600)
+    log.close()
 
 
 async def test_the_log_is_bounded_and_keeps_the_newest_lines(logs: Path) -> None:

@@ -15,17 +15,12 @@ from fixtures_platform import Platform
 
 from frameworks.contracts.pb.events_v1_pb2 import Event, EventBatch
 from frameworks.contracts.topics import ANALYTICS_EVENTS
+from frameworks.data.periscope.store import tables
 from frameworks.engines.postgres import socket_directory
 from frameworks.kit.eventlog import EventLog, connect
 
-FACTS = (
-    "stream_events",
-    "stream_views",
-    "connection_events",
-    "stream_health",
-    "node_metrics",
-    "routing_events",
-)
+FACTS = tuple(table for table in tables.FACTS if table != "service_events")
+"""Where the events of the topic `analytics_events` end up."""
 _HEADER = struct.Struct("<II")
 
 

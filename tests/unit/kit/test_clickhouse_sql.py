@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frameworks.kit.clickhouse_sql import InsertHead, Sort, Unreadable, insert_head, tokens
+from frameworks.kit.clickhouse_sql import InsertHead, Sort, Unreadable, insert_from, insert_head, tokens
 
 
 def words(sql: str) -> list[str]:
@@ -77,3 +77,16 @@ def test_a_text_literal_is_one_token_whatever_it_holds(text: str, rows: bytes) -
     assert [token.sort for token in tokens(literal)] == [Sort.TEXT]
     head = f"INSERT INTO t SELECT {literal} FORMAT X\n"
     assert insert_head(head + rows.decode("latin-1")) is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "whole"),
+    [
+        ("INSERT INTO t", "INSERT INTO t FROM INFILE '/f'"),
+        ("INSERT INTO t (a) SETTINGS x = 1 ", "INSERT INTO t (a)  FROM INFILE '/f' SETTINGS x = 1 "),
+        ("INSERT INTO settings (a)", "INSERT INTO settings (a) FROM INFILE '/f'"),
+        ("INSERT INTO t (`settings`) ", "INSERT INTO t (`settings`)  FROM INFILE '/f'"),
+    ],
+)
+def test_rows_in_a_file_are_named_before_the_settings(statement: str, whole: str) -> None:
+    assert insert_from(statement, "/f") == whole

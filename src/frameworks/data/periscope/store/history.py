@@ -94,13 +94,13 @@ class ClickHouseHistory:
         sql = (
             f"SELECT * FROM ({source}) WHERE 1{clause} ORDER BY at {order}, id {order} LIMIT {part.limit + 1}"
         )
-        return await self._read(tenant, sql, params | place | more, listing.tables)
+        return await self._read(tenant, sql, {**params, **place, **more}, listing.tables)
 
     async def _total(self, tenant: UUID, listing: Listing, asked: Asked, more: Mapping[str, object]) -> int:
         """How many rows the list has in the whole range."""
         body, params = _bound(listing, asked, (asked.from_at, asked.until_at), self._long)
         sql = f"SELECT count() AS total FROM ({body})"
-        (row,) = await self._read(tenant, sql, params | more, listing.tables)
+        (row,) = await self._read(tenant, sql, {**params, **more}, listing.tables)
         return int(row["total"])
 
     async def figures(self, tenant: UUID, figure: Figure, asked: Asked, **more: object) -> list[Row]:

@@ -43,7 +43,8 @@ SELECT sumIf(v.opened, {_OURS}) AS opened, sumIf(v.closed, {_OURS}) AS total_ses
     uniqCombined64MergeIf(v.unique_viewers, {_OURS}) AS unique_viewers,
     uniqExactIf(v.country, v.country != '' AND {_OURS}) AS unique_countries,
     uniqCombined64MergeIf(v.cities, {_OURS}) AS unique_cities,
-    sum(v.closed) AS tenant_total_sessions, sum(v.viewer_us) AS tenant_viewer_us
+    sum(v.closed) AS tenant_total_sessions, sum(v.viewer_us) AS tenant_viewer_us,
+    sum(v.egress_bytes) AS tenant_egress_bytes
 FROM {_BY_DAY} AS v WHERE {_BUCKETS}
 """
 
