@@ -107,11 +107,17 @@ class Story:
                 return
 
     async def _session(self, stream: Stream, runtime: str, random: Random, seconds: float) -> None:
-        session, connector = f"{random.getrandbits(64):016x}", random.choice(CONNECTORS)
+        connector = random.choice(CONNECTORS)
         host, url = f"203.0.113.{random.randint(1, 250)}", f"http://127.0.0.1/hls/{runtime}/index.m3u8"
-        self._node.sessions[session] = (runtime, connector)
-        opened = await self._node.fire("USER_NEW", runtime, host, "1", connector, url, session)
-        assert opened.body == "true", opened
+        while True:
+            session = f"{random.getrandbits(64):016x}"
+            self._node.sessions[session] = (runtime, connector)
+            opened = await self._node.fire("USER_NEW", runtime, host, "1", connector, url, session)
+            if opened.body == "true":
+                break
+            # Nobody can say whose the stream is right now: the player tries again.
+            del self._node.sessions[session]
+            await asyncio.sleep(0.3)
         on_air = self._node.streams[runtime]
         on_air.viewers += 1
         await _unless(on_air.stopped, random.uniform(0.1, seconds * 0.5))
