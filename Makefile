@@ -41,7 +41,7 @@ lint: $(VENV)/.installed
 	@$(BIN)/python tools/protos.py --check
 	@$(BIN)/python tools/settings_docs.py --check
 	@$(BIN)/python tools/row_policies.py --check
-	@codespell -L trun,ue,te README.md CHANGELOG.md CONTRIBUTING.md docs src proto tests tools bench --skip '*/static/*,*/pb/*,*.json'
+	@codespell -L trun,ue,te,ot README.md CHANGELOG.md CONTRIBUTING.md docs src proto tests tools bench --skip '*/static/*,*/pb/*,*.json'
 
 types: $(VENV)/.installed
 	@mypy
