@@ -79,11 +79,9 @@ async def start(host: Host) -> AsyncIterator[None]:
         service="foghorn",
         port=settings.port,
     )
-    host.spawn("foghorn.delivery", delivery.run, module="foghorn")
-    host.spawn("foghorn.recorder", recorder.run, module="foghorn")
-    host.spawn(
-        "foghorn.sweep", jobs.sweeper(nodes, viewers, known, seats, orders, host.clock), module="foghorn"
-    )
+    sweep = jobs.sweeper(nodes, viewers, known, seats, orders, host.clock)
+    for name, loop in {"delivery": delivery.run, "recorder": recorder.run, "sweep": sweep}.items():
+        host.spawn(f"foghorn.{name}", loop, module="foghorn")
     host.expose("foghorn", lambda: {"nodes": nodes.standing(), "wal_bytes": delivery.lag_bytes()})
     yield
     known.save()
