@@ -63,9 +63,11 @@ sdk: $(VENV)/.installed console ## The official SDK, unmodified, against the pla
 browser: $(VENV)/.installed console ## The browser journey, and axe over the pages
 	@pytest -q tests/browser $(ARGS)
 
+# The two longest wait for engines and clocks most of their time, so they share the machine.
+IN_ONE_PIECE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
 test: deps check console ## Everything; does all its set-up
-	@pytest -q tests/contract $(ARGS)
-	@pytest -q tests/flows $(ARGS)
+	@$(MAKE) -j2 $(IN_ONE_PIECE) contract flows
 	@pytest -q tests/sdk tests/browser $(ARGS)
 	@pytest -q tests/faults $(ARGS)
 
