@@ -9,7 +9,7 @@ from fault_node import FaultNode, OnAir, health_line
 from fixtures_platform import Stream
 
 CONNECTORS = ("HLS", "CMAF", "WebRTC")
-SPOILED = 0.2
+COMES_BACK = 0.2
 """Share of viewers whose player is back under a new session at once."""
 
 
@@ -59,8 +59,8 @@ class Story:
         on_air = self._node.streams[runtime]
         takes_over = random.random() < 0.5
         async with asyncio.TaskGroup() as group:
-            for number in range(random.randint(3, 9)):
-                group.create_task(self._watch(stream, runtime, Random(random.random()), seconds, number))
+            for _ in range(random.randint(3, 9)):
+                group.create_task(self._watch(stream, runtime, Random(random.random()), seconds))
             if takes_over:
                 group.create_task(self._come_back(stream, runtime, random.uniform(1, seconds)))
             group.create_task(self._run_dry(stream, runtime, random.uniform(1, seconds), on_air))
@@ -98,12 +98,12 @@ class Story:
         await self._node.fire("STREAM_BUFFER", runtime, state, *([health] if health else []))
         self.truth.buffers[stream.stream_id, state] += 1
 
-    async def _watch(self, stream: Stream, runtime: str, random: Random, seconds: float, number: int) -> None:
+    async def _watch(self, stream: Stream, runtime: str, random: Random, seconds: float) -> None:
         on_air = self._node.streams[runtime]
         await asyncio.sleep(random.uniform(0, seconds * 0.7))
         while True:
             await self._session(stream, runtime, random, seconds)
-            if random.random() > SPOILED or on_air.stopped.is_set():
+            if random.random() > COMES_BACK or on_air.stopped.is_set():
                 return
 
     async def _session(self, stream: Stream, runtime: str, random: Random, seconds: float) -> None:

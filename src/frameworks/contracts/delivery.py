@@ -60,17 +60,17 @@ class EventDelivery:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Stored).decode
 
-    async def record(self, event: events.Event, attribution: str = "", *, note: bytes = b"") -> None:
-        """Make one event durable here; it will reach Decklog, whatever happens to this process.
-
-        The note is as durable as the event: what this edge's own state became with it.
-        """
-        await self.record_all([event], attribution, note=note)
+    async def record(self, event: events.Event, attribution: str = "") -> None:
+        """Make one event durable here; it will reach Decklog, whatever happens to this process."""
+        await self.record_all([event], attribution)
 
     async def record_all(
         self, several: Sequence[events.Event], attribution: str = "", *, note: bytes = b""
     ) -> None:
-        """Make events durable in one write; the note goes with the last one."""
+        """Make events durable in one write; the note goes with the last one.
+
+        The note is as durable as the event: what this edge's own state became with it.
+        """
         notes = [b""] * (len(several) - 1) + [note]
         await self._wal.append(
             [
