@@ -9,7 +9,7 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$(PATH)
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: help up check test unit contract flows browser sdk lint types protos deps console bench bench-faults clean doctor
+.PHONY: help up check test unit contract flows browser sdk explore lint types protos deps console bench bench-faults clean doctor
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | column -t -s "$$(printf '\t')"
@@ -48,6 +48,9 @@ types: $(VENV)/.installed
 
 unit: $(VENV)/.installed ## Unit and model tests
 	@pytest -q tests/unit tests/model tests/architecture tests/lint $(ARGS)
+
+explore: $(VENV)/.installed ## Property tests with new examples, ten times as many (minutes)
+	@HYPOTHESIS_PROFILE=explore pytest -q tests/unit tests/model $(ARGS)
 
 check: lint types unit ## The fast part: lint, types, unit tests
 

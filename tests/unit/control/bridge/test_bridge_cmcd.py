@@ -156,6 +156,15 @@ LINES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize("states", ["qf", "fq", "qfq", "ff", "fe"])
+def test_a_session_that_failed_did_not_leave_by_choice(states: str) -> None:
+    body = "\n".join(f'sid="a",sta={state}' for state in states)
+    (found,) = Sessions().take("t", cmcd.read_events(body.encode()), NOW)
+    assert found.session.final
+    assert found.session.failed
+    assert not found.session.left_before_start
+
+
 @given(st.lists(LINES, min_size=1, max_size=30))
 def test_no_order_of_reports_makes_a_sum_that_can_not_be(lines: list[dict[str, object]]) -> None:
     body = "\n".join(",".join(f"{key}={value}" for key, value in line.items()) for line in lines)

@@ -136,11 +136,9 @@ def _start(found: Found, known: _Known, report: Report) -> None:
     session, shown = found.session, known.shown or report.start_delay_ms is not None or report.state == "p"
     if report.state in OVER:
         session.final = True
-        session.failed = report.state == "f"
-        wished = report.state != "e"
-        session.left_before_start |= left_before_start(
-            final=True, wished=wished, shown=shown, failed=session.failed
-        )
+        session.failed |= report.state == "f"  # a viewer who leaves a broken player does not mend it
+        left = left_before_start(final=True, wished=report.state != "e", shown=shown, failed=session.failed)
+        session.left_before_start = (session.left_before_start or left) and not session.failed
     session.error = report.error or session.error
     if known.booted:
         return
