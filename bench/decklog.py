@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -140,8 +140,8 @@ def in_process(intake: Intake, trace: str) -> dict[str, Any]:
     }
 
 
-async def written(target: EventLog, since: int) -> list[Outgoing]:
-    """The records after an offset, as new ones."""
+async def written(target: EventLog, since: Mapping[int, int]) -> list[Outgoing]:
+    """The records from offsets on, as new ones."""
     return [
         Outgoing(record.topic, record.partition, record.value, record.headers, uuid7().hex)
         async for record in target.replay(ANALYTICS_EVENTS, start=since)
@@ -164,7 +164,7 @@ async def measure(
         for way, publishes in ways.items():
             round_ += 1
             batches = one.batches(round_, words)
-            since = max((await target.extent(ANALYTICS_EVENTS)).end.values())
+            since = (await target.extent(ANALYTICS_EVENTS)).end
             before = plane.processor()
             found.setdefault(way, []).append(await rate(publishes, batches))
             used = pipeline.microseconds(before, plane.processor(), EVENTS)

@@ -1,7 +1,7 @@
-"""The event log on NATS JetStream: a topic is a stream, a partition a subject, an offset a stream sequence.
+"""The event log on NATS JetStream: a partition is a stream, an offset its sequence.
 
-`Nats-Msg-Id` carries the dedupe id. Reading is in `nats_reading`; groups (who has which partition, and how
-far the group got) are in `nats_groups`.
+`Nats-Msg-Id` carries the dedupe id. Where topics lie is in `nats_layout`, reading in `nats_reading`; groups (who has
+which partition, and how far the group got) are in `nats_groups`.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
 from frameworks.kit import log
@@ -23,7 +22,6 @@ from frameworks.kit.eventlog import (
     BadRecord,
     EventLogAway,
     Extent,
-    NoShrinking,
     Outgoing,
     Record,
     RecordTooLarge,
@@ -31,9 +29,11 @@ from frameworks.kit.eventlog import (
     Start,
     Subscription,
     UnknownTopic,
+    nats_layout,
 )
 from frameworks.kit.eventlog.nats_groups import GroupSubscription
-from frameworks.kit.eventlog.nats_reading import Reader, SoloSubscription, stream_of
+from frameworks.kit.eventlog.nats_layout import partitions_of, stream_of
+from frameworks.kit.eventlog.nats_reading import Reader, SoloSubscription
 
 CONNECT_WITHIN = 5.0
 ACKNOWLEDGED_WITHIN = 15.0
@@ -156,20 +156,10 @@ class NatsEventLog:
         await self._connection.client.close()
 
     async def ensure(self, topic: str, *, partitions: int, retention: Retention | None = None) -> None:
-        """Create or update the stream; NoShrinking when it has more partitions than asked for."""
+        """Create or update the topic; NoShrinking when it has more partitions than asked for."""
         Outgoing(topic, partitions - 1, b"").check()
-        wanted = _stream(topic, partitions, retention or Retention())
         with unavailable(f"ensuring {topic}"):
-            try:
-                existing = await self._connection.js.stream_info(stream_of(topic))
-            except NotFoundError:
-                await self._connection.js.add_stream(wanted)
-            else:
-                if _partitions(existing.config) > partitions:
-                    raise NoShrinking(
-                        f"{topic} has {_partitions(existing.config)} partitions, not {partitions}."
-                    )
-                await self._connection.js.update_stream(wanted)
+            await nats_layout.ensure(self._connection.js, topic, partitions, retention or Retention())
         self._partitions[topic] = partitions
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
@@ -261,14 +251,14 @@ class NatsEventLog:
             await reader.close()
 
     async def extent(self, topic: str) -> Extent:
-        """Offsets are the stream's own sequence, so that its partitions share one range."""
+        """What each partition holds."""
         with unavailable(topic):
-            found = await self._connection.js.stream_info(stream_of(topic))
-        partitions, state = range(_partitions(found.config)), found.state
+            names = [stream_of(topic, number) for number in range(await self._count(topic))]
+            found = await asyncio.gather(*map(self._connection.js.stream_info, names))
         return Extent(
-            epoch=str(found.created),
-            first=dict.fromkeys(partitions, max(1, state.first_seq)),
-            end=dict.fromkeys(partitions, state.last_seq + 1),
+            epoch=str(found[0].created),
+            first={number: max(1, info.state.first_seq) for number, info in enumerate(found)},
+            end={number: info.state.last_seq + 1 for number, info in enumerate(found)},
         )
 
     async def _left(self, reader: Reader) -> int:
@@ -279,27 +269,11 @@ class NatsEventLog:
         """How many partitions the topic has; asked once."""
         if topic not in self._partitions:
             with unavailable(topic):
-                self._partitions[topic] = _partitions(
-                    (await self._connection.js.stream_info(stream_of(topic))).config
-                )
+                count = partitions_of((await self._connection.js.stream_info(stream_of(topic, 0))).config)
+            if not count:
+                raise UnknownTopic(f"The topic is still being made: {topic}.")
+            self._partitions[topic] = count
         return self._partitions[topic]
-
-
-def _stream(topic: str, partitions: int, retention: Retention) -> StreamConfig:
-    return StreamConfig(
-        name=stream_of(topic),
-        subjects=[f"{topic}.*"],
-        storage=StorageType.FILE,
-        discard=DiscardPolicy.OLD,
-        max_age=retention.max_age.total_seconds(),
-        max_bytes=retention.max_bytes,
-        duplicate_window=min(retention.dedupe_window, retention.max_age).total_seconds(),
-        metadata={"partitions": str(partitions)},
-    )
-
-
-def _partitions(config: StreamConfig) -> int:
-    return int((config.metadata or {}).get("partitions", "1"))
 
 
 async def connect(url: str, *, name: str) -> NatsEventLog:

@@ -23,24 +23,18 @@ from frameworks.kit import log
 from frameworks.kit.clock import SystemClock, jitter, random_text, uuid7
 from frameworks.kit.eventlog import Record, Start
 from frameworks.kit.eventlog.arrivals import wait_for_records
+from frameworks.kit.eventlog.nats_layout import OFFSETS, Entry
 from frameworks.kit.eventlog.nats_reading import Away, Reader, first_offset, take_fairly
 
 if TYPE_CHECKING:
     from frameworks.kit.eventlog.nats import Connection
 
-OFFSETS, MEMBERS = "frameworks_offsets", "frameworks_members"
+MEMBERS = "frameworks_members"
 LEASE = 9.0
 BALANCE_EVERY = LEASE / 4
 HAND_OVER = 3.0
 COUNTED = 100_000
 FAILURES = (NatsError, OSError, TimeoutError)
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """How far the group got in a partition, and the member that has it ('' when nobody)."""
-
-    done: int
-    owner: str
 
 
 @dataclass(slots=True)
@@ -159,7 +153,7 @@ class GroupSubscription:
             if offset <= holding.done or self._held.get(partition) is not holding:
                 return
             try:
-                holding.revision = await self._write(partition, Entry(offset, self._member), holding.revision)
+                holding.revision = await self._write(partition, _at(offset, self._member), holding.revision)
             except KeyWrongLastSequenceError:
                 if not await self._recognise(partition, holding, offset):
                     await self._drop(partition)
@@ -175,7 +169,7 @@ class GroupSubscription:
         entry, revision = await self._read(partition)
         if entry.owner != self._member:
             return False
-        holding.revision = await self._write(partition, Entry(offset, self._member), revision)
+        holding.revision = await self._write(partition, _at(offset, self._member), revision)
         return True
 
     async def _balance_forever(self) -> None:
@@ -220,12 +214,12 @@ class GroupSubscription:
             entry, revision = await self._read(partition)
         except KeyNotFoundError:
             first = await first_offset(self._connection, self._topic, partition, self._start)
-            entry, revision = Entry(first - 1, ""), 0
+            entry, revision = _at(first - 1), 0
         alive = entry.owner in members or self._clock.monotonic() < self._settled_at
         if entry.owner not in {"", self._member} and alive:
             return
         try:
-            revision = await self._write(partition, Entry(entry.done, self._member), revision)
+            revision = await self._write(partition, _at(entry.done, self._member), revision)
         except KeyWrongLastSequenceError:
             return
         reader = Reader(self._connection, self._topic, partition, self._arrived)
@@ -238,7 +232,7 @@ class GroupSubscription:
         async with holding.lock:
             if tell:
                 try:
-                    await self._write(partition, Entry(holding.done, ""), holding.revision)
+                    await self._write(partition, _at(holding.done), holding.revision)
                 except KeyWrongLastSequenceError:
                     self._log.info("partition.taken", partition=partition)
             await self._drop(partition)
@@ -293,3 +287,7 @@ class GroupSubscription:
         """The list of members may be empty after a restart: give the others time to say that they live."""
         self._settled_at = self._clock.monotonic() + LEASE
         self._moved.set()
+
+
+def _at(done: int, owner: str = "") -> Entry:
+    return Entry(done, owner, own_stream=True)

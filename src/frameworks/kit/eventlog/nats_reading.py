@@ -1,4 +1,4 @@
-"""Reading one partition of a JetStream stream in order, from a position of our own.
+"""Reading one partition, a JetStream stream, in order, from a position of our own.
 
 The pull consumer is disposable: after a reconnect, a gap or a missed heartbeat it is made anew where the last
 record ended.
@@ -6,13 +6,12 @@ record ended.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription as Inbox
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
@@ -21,6 +20,7 @@ from frameworks.kit.clock import SystemClock, jitter, random_text
 from frameworks.kit.errors import Unavailable
 from frameworks.kit.eventlog import MAX_VALUE, Record, Start
 from frameworks.kit.eventlog.arrivals import wait_for_records
+from frameworks.kit.eventlog.nats_layout import stream_of
 
 if TYPE_CHECKING:
     from frameworks.kit.eventlog.nats import Connection
@@ -29,9 +29,16 @@ BATCH = 256
 BATCH_BYTES = MAX_VALUE + 256 * 1024
 PULL_FOR = 30.0
 HEARTBEAT = 3.0
+SILENCE = HEARTBEAT * 3
 FORGOTTEN_AFTER = 60.0
 RETRY = 0.25
 NANO = 1_000_000_000
+REQUEST = {
+    "batch": BATCH,
+    "max_bytes": BATCH_BYTES,
+    "expires": int(PULL_FOR * NANO),
+    "idle_heartbeat": int(HEARTBEAT * NANO),
+}
 EMPTY_HEADERS: Mapping[str, str] = {}
 
 
@@ -45,6 +52,70 @@ class Away(Unavailable):
     code = "eventlog.away"
 
 
+class Answers:
+    """Hands on the records that answer one request after the other, and notices when there are no answers."""
+
+    def __init__(self, accept: Callable[[Msg], None]) -> None:
+        self._accept = accept
+        self._left = 0
+        self._closed = False
+        self._ended: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+
+    def expect(self, records: int) -> "asyncio.Future[None]":
+        """Done once a request for so many records is answered; Lost when its answers stop before they should."""
+        self._left, self._ended, self._heard_at = records, self._loop.create_future(), self._loop.time()
+        self._look_later()
+        return self._ended
+
+    def close(self) -> None:
+        """Hand on nothing more."""
+        self._closed = True
+        self._end()
+
+    async def take(self, message: Msg) -> None:
+        """A record, a heartbeat, or the end of the request."""
+        if self._closed:
+            return
+        self._heard_at = self._loop.time()
+        status = _status(message)
+        if status is None:  # also one that an earlier request was still owed
+            try:
+                self._accept(message)
+            except Lost as lost:
+                self._end(lost)
+            self._left -= 1
+            if self._left == 0:
+                self._end()
+        elif status in {"404", "408"} or (status == "409" and _ends_request(message)):
+            self._end()
+        elif status != "100":
+            self._end(Lost(f"the consumer answered {status}"))
+
+    def _end(self, lost: Lost | None = None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._ended is None or self._ended.done():
+            return
+        if lost is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(lost)
+
+    def _look_later(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self._loop.call_at(self._heard_at + SILENCE, self._look)
+
+    def _look(self) -> None:
+        if self._loop.time() < self._heard_at + SILENCE:
+            self._look_later()
+        else:
+            self._end(Lost("the consumer went silent"))
+
+
 class Reader:
     """One partition, read ahead into a bounded buffer."""
 
@@ -54,7 +125,7 @@ class Reader:
         self.partition = partition
         self._connection = connection
         self._topic = topic
-        self._subject = f"{topic}.{partition}"
+        self._stream = stream_of(topic, partition)
         self._arrived = arrived or asyncio.Event()
         self._buffer: deque[Record] = deque()
         self._room = asyncio.Event()
@@ -77,7 +148,7 @@ class Reader:
             self._next = await first_offset(self._connection, self._topic, self.partition, start)
         await self._create()
         self._connection.listeners.add(self._restart)
-        self._loop = asyncio.create_task(self._run(), name=f"read-{self._subject}")
+        self._loop = asyncio.create_task(self._run(), name=f"read-{self._stream}")
 
     async def close(self) -> None:
         """Stop reading and forget the consumer."""
@@ -108,7 +179,7 @@ class Reader:
 
     async def unread(self) -> int:
         """How many stored records have not been taken yet."""
-        details = await self._connection.js.consumer_info(stream_of(self._topic), self._consumer)
+        details = await self._connection.js.consumer_info(self._stream, self._consumer)
         delivered = details.delivered.consumer_seq if details.delivered else 0
         return (details.num_pending or 0) + delivered - self._sequence + len(self._buffer)
 
@@ -144,58 +215,39 @@ class Reader:
             name=name,
             deliver_policy=DeliverPolicy.BY_START_TIME if self._since else DeliverPolicy.BY_START_SEQUENCE,
             ack_policy=AckPolicy.NONE,
-            filter_subject=self._subject,
             inactive_threshold=FORGOTTEN_AFTER,
             mem_storage=True,
             **options,
         )
-        await self._connection.js.add_consumer(stream_of(self._topic), config)
+        await self._connection.js.add_consumer(self._stream, config)
         self._consumer, self._sequence, self._made_after = name, 0, seeks
 
     async def _delete(self) -> None:
         if not self._connection.client.is_connected:
             return
         try:
-            await self._connection.js.delete_consumer(stream_of(self._topic), self._consumer)
+            await self._connection.js.delete_consumer(self._stream, self._consumer)
         except (NatsError, OSError, TimeoutError) as error:
             self._log.info("consumer.left_behind", reason=repr(error))
 
     async def _pull_forever(self) -> None:
-        client = self._connection.client
-        inbox = await client.subscribe(client.new_inbox())
-        request = msgspec.json.encode(
-            {
-                "batch": BATCH,
-                "max_bytes": BATCH_BYTES,
-                "expires": int(PULL_FOR * NANO),
-                "idle_heartbeat": int(HEARTBEAT * NANO),
-            }
-        )
+        client, request = self._connection.client, msgspec.json.encode(REQUEST)
+        # A callback, not next_msg(): that makes two tasks and a timer for every record.
+        answers = Answers(self._accept)
+        inbox = await client.subscribe(client.new_inbox(), cb=answers.take)
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
         try:
             while True:
                 self._room.clear()
                 if len(self._buffer) >= BATCH // 2:
                     await self._room.wait()
-                await client.publish(
-                    f"$JS.API.CONSUMER.MSG.NEXT.{stream_of(self._topic)}.{self._consumer}",
-                    request,
-                    inbox.subject,
-                )
-                await self._receive(inbox)
+                ended = answers.expect(BATCH)
+                await client.publish(subject, request, inbox.subject)
+                await ended
         finally:
+            answers.close()
             if client.is_connected:
                 await inbox.unsubscribe()
-
-    async def _receive(self, inbox: Inbox) -> None:
-        """Take the answers to one request; Lost when they stop before they should."""
-        for _ in range(BATCH):
-            while (status := _status(message := await inbox.next_msg(HEARTBEAT * 3))) == "100":
-                pass
-            if status in {"404", "408"} or (status == "409" and _ends_request(message)):
-                return
-            if status is not None:
-                raise Lost(f"the consumer answered {status}")
-            self._accept(message)
 
     def _accept(self, message: Msg) -> None:
         fields = message.reply.split(".")
@@ -236,17 +288,12 @@ def _ends_request(message: Msg) -> bool:
     return "max" in reason or "batch completed" in reason
 
 
-def stream_of(topic: str) -> str:
-    """The stream that holds a topic: a stream's name has no dots."""
-    return topic.replace(".", "__")
-
-
 async def first_offset(connection: "Connection", topic: str, partition: int, start: Start) -> int:
     """The offset of the first record wanted."""
     if start == "earliest":
         return 1
     if start == "latest":
-        return (await connection.js.stream_info(stream_of(topic))).state.last_seq + 1
+        return (await connection.js.stream_info(stream_of(topic, partition))).state.last_seq + 1
     if isinstance(start, Mapping):
         return max(1, start.get(partition, 1))
     assert isinstance(start, int)
@@ -282,19 +329,11 @@ class SoloSubscription:
 
     async def open(self, start: Start) -> None:
         """Begin reading."""
-        if start == "latest":
-            await self._open_at(await first_offset(self._connection, self._topic, 0, start))
-        else:
-            await self._open_at(start)
-
-    async def _open_at(self, start: Start) -> None:
-        for reader in self._readers:
-            await reader.open(start)
+        await asyncio.gather(*(reader.open(start) for reader in self._readers))
 
     async def close(self) -> None:
         """Stop reading."""
-        for reader in self._readers:
-            await reader.close()
+        await asyncio.gather(*(reader.close() for reader in self._readers))
 
     async def fetch(self, max_records: int, timeout: float) -> list[Record]:
         """The next records; Unavailable when there are none and the server is away."""
