@@ -170,17 +170,16 @@ def _sender(principal: Principal) -> Sender:
 
 
 def _offered(request: pb.PublishRequest) -> Offered:
-    envelopes = [(envelope.event, envelope.attribution) for envelope in request.events]
-    plain = _is_plain([raw for raw, _ in envelopes])
-    return Offered(request.attributions, envelopes, plain, _arrived)
+    events = [(envelope.event, envelope.attribution) for envelope in request.events]
+    framed = join([raw for raw, _ in events])
+    return Offered(request.attributions, events, _is_plain(framed), len(framed), _arrived)
 
 
-def _is_plain(raws: Sequence[bytes]) -> bool:
+def _is_plain(framed: bytes) -> bool:
     """Whether every event parses and says each field that is known once, in order, and nothing else.
 
     All in one: a batch that comes out as it went in has nothing left over. Others are looked at one by one.
     """
-    framed = join(raws)
     try:
         batch = EventBatch.FromString(framed)
     except DecodeError:

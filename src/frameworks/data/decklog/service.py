@@ -68,6 +68,8 @@ class Offered:
     tokens: Sequence[str]
     events: Sequence[tuple[bytes, int]]
     plain: bool
+    size: int
+    """Bytes of all events."""
     read: Callable[[int, bytes, int], Arrival | Unreadable | Problem]
 
 
@@ -106,17 +108,10 @@ class Intake:
         """Sort out what may be stored; `lanes` are the sender's own."""
         pointed = [None, *map(self._read, offered.tokens)]
         now = micros(self._clock.now())
-        judged = Judged(size=sum([len(raw) for raw, _ in offered.events]))
-        kept = judged.kept
-        for index, (raw, attribution) in enumerate(offered.events):
+        judged = Judged(size=offered.size)
+
+        def read(index: int, raw: bytes, attribution: int) -> None:
             word = pointed[attribution] if attribution < len(pointed) else _NOT_SENT
-            event_id, lane = raw[2:18], None
-            if offered.plain and event_id not in kept and not isinstance(word, Problem):
-                lane = lanes.find(raw, word, now)
-            if lane is not None:
-                kept[event_id] = lane, raw
-                judged.accepted += 1
-                continue
             event = offered.read(index, raw, attribution)
             if isinstance(event, Arrival):
                 lane = self._judge_whole(event, word, sender, now, judged)
@@ -126,6 +121,10 @@ class Intake:
                 judged.unreadable.append(event)
             else:
                 judged.refused.append((index, event))
+
+        words = [None if isinstance(word, Problem) else domain.spoken(word, now) for word in pointed]
+        known = lanes.sort(offered.events, words if offered.plain else (), judged.kept, read)
+        judged.accepted += known
         judged.refused += [(letter.index, letter.problem) for letter in judged.unreadable]
         judged.refused.sort(key=_index)
         return judged
