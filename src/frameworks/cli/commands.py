@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +43,8 @@ DEFAULT_DATA = Path(".frameworks")
 
 def main() -> None:
     """Run the command line; an expected failure is one sentence and exit code 1."""
+    if isinstance(sys.stdout, TextIOWrapper):  # progress and the table are for now, also in a file or a journal
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         app()
     except Fault as fault:
