@@ -11,7 +11,7 @@ from uuid import UUID
 
 from frameworks.contracts.framing import frame
 from frameworks.contracts.pb import events_v1_pb2 as ev
-from frameworks.kit.clock import uuid7
+from frameworks.kit.clock import random_bytes, uuid7
 
 MIX = {
     "client-sample": 600,
@@ -182,6 +182,13 @@ def tenant(number: int) -> UUID:
 def stream(of: int, number: int) -> UUID:
     """A stream of a tenant."""
     return UUID(int=(1 << 90) + of * STREAMS + number)
+
+
+def ids(count: int) -> list[bytes]:
+    """New ids of one moment (RFC 9562 §5.7)."""
+    moment = uuid7().bytes[:8]
+    noise = random_bytes(7 * count)
+    return [moment + b"\x80" + noise[at : at + 7] for at in range(0, len(noise), 7)]
 
 
 def event(kind: str, of: int, number: int, at: int, chance: Chance) -> ev.Event:

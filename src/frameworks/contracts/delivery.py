@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from frameworks.contracts.framing import join, parts
 from frameworks.contracts.metrics import delivery as metrics
 from frameworks.contracts.pb import decklog_v1_pb2 as pb
 from frameworks.contracts.pb import events_v1_pb2 as events
@@ -23,21 +24,42 @@ from frameworks.kit.wal import Position, WriteAheadLog
 if TYPE_CHECKING:
     from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceAsyncStub
 
-BATCH = 500
+BATCH, BATCH_BYTES = 1000, 192 << 10
+"""Events in a batch, and about as many bytes of them."""
 WINDOW = 8
 """Batches on their way; Decklog stores those that wait together."""
+CURSOR_EVERY = 4
+"""Acknowledged batches that are forgotten in one write. What is forgotten late is sent again after a crash."""
+
+
+class _Group(msgspec.Struct, array_like=True, tag=2):
+    """A record of the log: events that one attribution speaks for."""
+
+    count: int
+    attribution: str
+    note: bytes
+    events: bytes
+    """Framed: `contracts.framing`."""
 
 
 class _Stored(msgspec.Struct, array_like=True):
+    """A record as it was written before there were groups: one event."""
+
     event: bytes
     attribution: str
     note: bytes = b""
 
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode_group = msgspec.msgpack.Decoder(_Group).decode
+_decode_stored = msgspec.msgpack.Decoder(_Stored).decode
+_TAGGED = _encode(_Group(0, "", b"", b""))[:2]
+
+
 @dataclass(slots=True)
 class _Sent:
     position: Position
-    stored: list[_Stored]
+    request: pb.PublishRequest
 
 
 class EventDelivery:
@@ -57,8 +79,7 @@ class EventDelivery:
         self._node = node
         self._log = logs.get(service)
         self._service = service
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(_Stored).decode
+        self._recorded = metrics.RECORDED.labels(service)
 
     async def record(self, event: events.Event, attribution: str = "") -> None:
         """Make one event durable here; it will reach Decklog, whatever happens to this process."""
@@ -71,18 +92,15 @@ class EventDelivery:
 
         The note is as durable as the event: what this edge's own state became with it.
         """
-        notes = [b""] * (len(several) - 1) + [note]
-        await self._wal.append(
-            [
-                self._encode(_Stored(event.SerializeToString(), attribution, each))
-                for event, each in zip(several, notes, strict=True)
-            ]
-        )
-        metrics.RECORDED.labels(self._service).inc(len(several))
+        groups = _groups([event.SerializeToString() for event in several], attribution)
+        if note:
+            groups[-1].note = note
+        await self._wal.append([_encode(group) for group in groups])
+        self._recorded.inc(len(several))
 
     def notes(self) -> Iterator[bytes]:
         """The notes that came after the last snapshot, oldest first."""
-        return (note for payload in self._wal.since_checkpoint() if (note := self._decode(payload).note))
+        return (note for payload in self._wal.since_checkpoint() if (note := _decode(payload).note))
 
     def end(self) -> Position:
         """How far the log is durable."""
@@ -116,17 +134,19 @@ class EventDelivery:
         in_flight: deque[_Sent] = deque()
         room = asyncio.Semaphore(WINDOW)
         publish = self._decklog.Publish(self._batches(in_flight, room), metadata=self._credential())
+        acknowledged = metrics.ACKNOWLEDGED.labels(self._service)
         reached: Position | None = None
         try:
             async for ack in publish:
                 sent = in_flight.popleft()
                 room.release()
                 for refused in ack.refused:
-                    self._refuse(sent.stored[refused.index], refused)
-                metrics.ACKNOWLEDGED.labels(self._service).inc(ack.accepted)
+                    self._refuse(sent.request, refused)
+                acknowledged.inc(ack.accepted)
                 reached = sent.position
-                # What is forgotten late is sent again after a crash; so a write for every batch is not needed.
-                if ack.sequence % (WINDOW // 2) == 0 or not in_flight:
+                if not in_flight:
+                    self._wal.arrived.set()  # what was gathered meanwhile goes now
+                if ack.sequence % CURSOR_EVERY == 0 or not self._wal.bytes_behind(reached):
                     await self._wal.acknowledge(reached)
         finally:
             if reached is not None:
@@ -136,32 +156,74 @@ class EventDelivery:
         """A node sends as itself; without one the service's own token goes out."""
         return (("authorization", f"Bearer {self._node.bearer('decklog')}"),) if self._node else None
 
-    def _refuse(self, stored: _Stored, refused: pb.Refused) -> None:
+    def _refuse(self, request: pb.PublishRequest, refused: pb.Refused) -> None:
         metrics.REFUSED.labels(self._service).inc()
         self._log.error("event.refused", code=refused.code, reason=refused.message)
-        self._wal.quarantine(self._encode(stored))
+        envelope = request.events[refused.index]
+        word = request.attributions[envelope.attribution - 1] if envelope.attribution else ""
+        self._wal.quarantine(_encode(_Group(1, word, b"", join([envelope.event]))))
 
     async def _batches(
         self, in_flight: deque[_Sent], room: asyncio.Semaphore
     ) -> AsyncIterator[pb.PublishRequest]:
-        """Oldest first, in order; a stream that is opened again starts behind what was acknowledged."""
+        """Oldest first, in order; a stream that is opened again starts behind what was acknowledged.
+
+        What comes while a batch is on its way is gathered until that is acknowledged or there is a whole one.
+        """
         sequence, last = 0, None
         while True:
             await room.acquire()
-            self._wal.arrived.clear()
-            while not (records := self._wal.pending(max_records=BATCH, after=last)):
-                await self._wal.arrived.wait()
+            while self._wal.bytes_behind(last) < (BATCH_BYTES if in_flight else 1):
                 self._wal.arrived.clear()
-            sequence, last = sequence + 1, records[-1][0]
-            stored = [self._decode(payload) for _, payload in records]
-            in_flight.append(_Sent(last, stored))
-            yield _request(sequence, stored)
+                await self._wal.arrived.wait()
+            records = self._wal.pending(max_records=BATCH, max_bytes=BATCH_BYTES, after=last)
+            last, groups = _up_to(BATCH, records)
+            sequence += 1
+            request = _request(sequence, groups)
+            in_flight.append(_Sent(last, request))
+            yield request
 
 
-def _request(sequence: int, stored: list[_Stored]) -> pb.PublishRequest:
-    attributions: dict[str, int] = {}
-    envelopes = []
-    for entry in stored:
-        index = attributions.setdefault(entry.attribution, len(attributions) + 1) if entry.attribution else 0
-        envelopes.append(pb.Envelope(event=entry.event, attribution=index))
-    return pb.PublishRequest(sequence=sequence, attributions=list(attributions), events=envelopes)
+def _groups(events: Sequence[bytes], attribution: str) -> list[_Group]:
+    """Serialised events as records, none larger than a batch unless an event is."""
+    if len(events) <= BATCH and sum(map(len, events)) <= BATCH_BYTES:
+        return [_Group(len(events), attribution, b"", join(events))]
+    found, start, size = [], 0, 0
+    for at, event in enumerate(events):
+        if at > start and (at - start == BATCH or size + len(event) > BATCH_BYTES):
+            found.append(_Group(at - start, attribution, b"", join(events[start:at])))
+            start, size = at, 0
+        size += len(event)
+    return [*found, _Group(len(events) - start, attribution, b"", join(events[start:]))]
+
+
+def _decode(payload: bytes) -> _Group:
+    if payload.startswith(_TAGGED):
+        return _decode_group(payload)
+    stored = _decode_stored(payload)
+    return _Group(1, stored.attribution, stored.note, join([stored.event]))
+
+
+def _up_to(most: int, records: Sequence[tuple[Position, bytes]]) -> tuple[Position, list[_Group]]:
+    """The first groups that hold at most so many events in all, one at least, and where the last ends."""
+    last, groups = records[0][0], list[_Group]()
+    for position, payload in records:
+        group = _decode(payload)
+        most -= group.count
+        if most < 0 and groups:
+            break
+        groups.append(group)
+        last = position
+    return last, groups
+
+
+def _request(sequence: int, groups: Sequence[_Group]) -> pb.PublishRequest:
+    request = pb.PublishRequest(sequence=sequence)
+    words: dict[str, int] = {}
+    add = request.events.add
+    for group in groups:
+        index = words.setdefault(group.attribution, len(words) + 1) if group.attribution else 0
+        for event in parts(group.events):
+            add(event=event, attribution=index)
+    request.attributions.extend(words)
+    return request

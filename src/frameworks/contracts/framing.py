@@ -29,6 +29,11 @@ def join(events: Sequence[bytes]) -> bytes:
     return EventFrames(events=events).SerializeToString()
 
 
+def parts(batch: bytes) -> Sequence[bytes]:
+    """The serialised events of a batch that `join` made."""
+    return EventFrames.FromString(batch).events
+
+
 def stamp(*, cluster: str = "", region: str = "", source: str = "") -> bytes:
     """Bytes that, put behind a serialised event which leaves these fields out, say them."""
     said = ((_CLUSTER_TAG, cluster), (_REGION_TAG, region), (_SOURCE_TAG, source))

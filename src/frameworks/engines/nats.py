@@ -14,6 +14,8 @@ from frameworks.kit.errors import Precondition
 
 MAX_RECORD = 8 * 1024 * 1024
 STORE_LIMIT = 20 * 1024**3
+MEMORY = {"GOGC": "25"}
+"""It keeps the newest blocks of each stream, 8 MiB each: a quarter as much garbage may wait, not as much again."""
 
 CONFIG = """\
 listen: "127.0.0.1:{port}"
@@ -74,7 +76,13 @@ class Nats:
         self.port = port or remembered.loopback_port(data / "port")
         argv = (str(binary()), "-c", str(data / "nats.conf"))
         self.process = Process(
-            Command(name="nats", argv=argv, stop_signals=(signal.SIGTERM, signal.SIGQUIT), grace=5.0),
+            Command(
+                name="nats",
+                argv=argv,
+                env=MEMORY | os.environ,
+                stop_signals=(signal.SIGTERM, signal.SIGQUIT),
+                grace=5.0,
+            ),
             data / "logs",
             clock=clock,
         )

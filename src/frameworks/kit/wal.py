@@ -9,18 +9,22 @@ stay, acknowledged or not, and `since_checkpoint` reads them after a restart.
 """
 
 import asyncio
+import io
 import struct
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from frameworks.kit.errors import Refusal, Unavailable
 from frameworks.kit.files import Disk, Files
 
 _HEADER = struct.Struct("<II")
 MAX_RECORD = 1 << 20
+_READ = 256 << 10
+"""Bytes read at once; a record that is longer is read whole."""
 
 
 class LogFull(Unavailable):
@@ -35,8 +39,7 @@ class RecordTooLarge(Refusal):
     code = "wal.record_too_large"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(NamedTuple):
     """Where a record ends: segment number and byte offset."""
 
     segment: int
@@ -65,7 +68,7 @@ class WriteAheadLog:
         self._segment_bytes = segment_bytes
         self._files = files or Disk()
         self._waiting: deque[_Append] = deque()
-        self._writing = asyncio.Lock()
+        self._writer: asyncio.Task[None] | None = None
         self.arrived = asyncio.Event()
         """Set when a record was appended; the reader clears it."""
         directory.mkdir(parents=True, exist_ok=True)
@@ -83,10 +86,13 @@ class WriteAheadLog:
     @property
     def bytes_pending(self) -> int:
         """Bytes on disk that are not acknowledged yet."""
-        total = sum(size for number, size in self._sizes.items() if number >= self._acknowledged.segment)
-        return (
-            max(0, total - self._acknowledged.offset) if self._acknowledged.segment in self._sizes else total
-        )
+        return self.bytes_behind(self._acknowledged)
+
+    def bytes_behind(self, position: Position | None) -> int:
+        """Bytes on disk behind `position`, or not acknowledged yet."""
+        segment, offset = position or self._acknowledged
+        total = sum(size for number, size in self._sizes.items() if number >= segment)
+        return max(0, total - offset) if segment in self._sizes else total
 
     async def append(self, payloads: Sequence[bytes]) -> None:
         """Make `payloads` durable, in order; concurrent appends share one fsync.
@@ -98,35 +104,28 @@ class WriteAheadLog:
         frames = b"".join(_HEADER.pack(len(p), zlib.crc32(p)) + p for p in payloads)
         entry = _Append(frames, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
-        async with self._writing:
-            if not entry.done.done():
-                await self._write_waiting()
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
         await entry.done
 
-    async def _write_waiting(self) -> None:
-        """Write what waits. A cancelled writer finishes first: the others' records are in the same write."""
-        entries = list(self._waiting)
-        self._waiting.clear()
-        content = b"".join(entry.frames for entry in entries)
-        if self.bytes_pending + len(content) > self._max_bytes:
-            _tell(entries, LogFull("The write-ahead log is full: its reader has been away too long."))
-            return
-        number = self._current_segment()
-        path = self._path(number)
-        writing = asyncio.ensure_future(asyncio.to_thread(self._files.append, path, content))
-        cancelled: asyncio.CancelledError | None = None
-        while not writing.done():
-            try:
-                await asyncio.wait({writing})
-            except asyncio.CancelledError as error:
-                cancelled = error
-        failure = writing.exception()
-        if failure is None:
-            self._sizes[number] = self._sizes.get(number, 0) + len(content)
-            self.arrived.set()
-        _tell(entries, failure)
-        if cancelled is not None:
-            raise cancelled
+    async def _write(self) -> None:
+        """Write what waits until nothing does; a task of its own, because whoever waits may be cancelled."""
+        while self._waiting:
+            entries = list(self._waiting)
+            self._waiting.clear()
+            content = b"".join([entry.frames for entry in entries])
+            if self.bytes_pending + len(content) > self._max_bytes:
+                _tell(entries, LogFull("The write-ahead log is full: its reader has been away too long."))
+                continue
+            number = self._current_segment()
+            loop = asyncio.get_running_loop()
+            writing = loop.run_in_executor(None, self._files.append, self._path(number), content)
+            await asyncio.wait({writing})
+            failure = writing.exception()
+            if failure is None:
+                self._sizes[number] = self._sizes.get(number, 0) + len(content)
+                self.arrived.set()
+            _tell(entries, failure)
 
     def pending(
         self, *, max_records: int, max_bytes: int = 1 << 20, after: Position | None = None
@@ -174,13 +173,12 @@ class WriteAheadLog:
         for number in sorted(self._sizes):
             if number < after.segment:
                 continue
-            start = after.offset if number == after.segment else 0
-            with self._path(number).open("rb") as file:
-                file.seek(start)
-                while (offset := file.tell()) + _HEADER.size <= self._sizes[number]:
-                    length, _ = _HEADER.unpack(file.read(_HEADER.size))
-                    payload = file.read(length)
-                    yield Position(number, offset + _HEADER.size + length), payload
+            at = after.offset if number == after.segment else 0
+            with self._path(number).open("rb", buffering=0) as file:
+                while at < self._sizes[number]:
+                    start = at
+                    for at, payload in _whole(_read(file, start, self._sizes[number]), start):
+                        yield Position(number, at), payload
 
     def _path(self, number: int) -> Path:
         return self._directory / f"{number:012d}.wal"
@@ -218,6 +216,31 @@ class WriteAheadLog:
                 sound = file.tell()
             file.truncate(sound)
         return sound
+
+
+def _read(file: io.FileIO, start: int, end: int) -> bytes:
+    """Bytes from `start` on that hold a record at least, because records lie between `start` and `end`."""
+    file.seek(start)
+    content = file.read(min(_READ, end - start))
+    length, _ = _HEADER.unpack_from(content)
+    whole = _HEADER.size + length
+    if len(content) < whole:
+        content += file.read(whole - len(content))
+    if len(content) < whole:
+        raise EOFError(f"{file.name!r} is shorter than what was written.")
+    return content
+
+
+def _whole(content: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    """The whole records in bytes that begin at `start` of a segment, each with the offset where it ends."""
+    body, size = _HEADER.size, len(content)
+    while body <= size:
+        length, _ = _HEADER.unpack_from(content, body - _HEADER.size)
+        end = body + length
+        if end > size:
+            return
+        yield start + end, content[body:end]
+        body = end + _HEADER.size
 
 
 def _tell(entries: Sequence[_Append], failure: BaseException | None) -> None:

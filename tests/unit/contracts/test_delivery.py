@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
-from frameworks.contracts.delivery import EventDelivery
+from frameworks.contracts.delivery import BATCH, WINDOW, EventDelivery
 from frameworks.contracts.pb.decklog_v1_pb2 import PublishAck, PublishRequest, Refused
 from frameworks.contracts.pb.events_v1_pb2 import ClientSample, Event, StreamMetrics, UserConnection
 from frameworks.kit.clock import FakeClock, micros
@@ -33,6 +34,9 @@ class Decklog:
     flaky: bool = False
     refuses: frozenset[int] = frozenset()
     taken: list[Event] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    """The attribution of each event that was taken."""
+    batches: list[int] = field(default_factory=list)
     calls: int = 0
 
     async def Publish(
@@ -44,10 +48,44 @@ class Decklog:
         async for request in requests:
             self.calls += 1
             self.taken += [Event.FromString(envelope.event) for envelope in request.events]
+            said = ["", *request.attributions]
+            self.words += [said[envelope.attribution] for envelope in request.events]
+            self.batches.append(len(request.events))
             if self.flaky and self.calls % 5 == 0:
                 raise Unavailable("the connection was lost")
             refused = [Refused(index=i, code="event.no", message="no") for i in sorted(self.refuses)]
             yield PublishAck(sequence=request.sequence, accepted=len(request.events), refused=refused)
+
+
+@dataclass
+class Network:
+    """Reads ahead of Decklog, as a connection does; nothing is acknowledged before it answers."""
+
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    batches: list[int] = field(default_factory=list)
+
+    async def Publish(
+        self, requests: AsyncIterator[PublishRequest], metadata: Any
+    ) -> AsyncIterator[PublishAck]:
+        """As DecklogService has it."""
+        came: asyncio.Queue[PublishRequest] = asyncio.Queue()
+        reading = asyncio.create_task(self._read(requests, came))
+        try:
+            while True:
+                request = await came.get()
+                await self.answers.wait()
+                yield PublishAck(sequence=request.sequence, accepted=len(request.events))
+        finally:
+            reading.cancel()
+
+    async def _read(
+        self, requests: AsyncIterator[PublishRequest], came: "asyncio.Queue[PublishRequest]"
+    ) -> None:
+        async for request in requests:
+            self.batches.append(len(request.events))
+            self.arrived.set()
+            came.put_nowait(request)
 
 
 def told(second: int, at: int) -> list[Event]:
@@ -85,10 +123,20 @@ def event(stream: int, at: int, kind: str, **payload: Any) -> Event:
     )
 
 
-def delivery_to(decklog: Decklog, wal: WriteAheadLog, clock: FakeClock) -> EventDelivery:
+def delivery_to(decklog: Decklog | Network, wal: WriteAheadLog, clock: FakeClock) -> EventDelivery:
     """Delivery to this Decklog."""
     stub: Any = decklog
     return EventDelivery("helmsman", wal, stub, clock)
+
+
+@asynccontextmanager
+async def sending(delivery: EventDelivery) -> AsyncIterator[None]:
+    """Sends meanwhile."""
+    task = asyncio.create_task(delivery.run())
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def drained(delivery: EventDelivery, clock: FakeClock) -> None:
@@ -160,3 +208,60 @@ async def test_what_decklog_never_takes_is_set_aside_and_the_rest_goes_on(tmp_pa
         await sending
     assert first.SerializeToString() in (tmp_path / "refused.bin").read_bytes()
     assert second.SerializeToString() not in (tmp_path / "refused.bin").read_bytes()
+
+
+async def test_each_event_points_at_its_own_attribution(tmp_path: Path) -> None:
+    clock, decklog = FakeClock(), Decklog()
+    delivery = delivery_to(decklog, WriteAheadLog(tmp_path), clock)
+    events = [event(1, number, "stream-metrics") for number in range(1, 9)]
+    for start, word in ((0, "one"), (2, ""), (4, "two"), (6, "one")):
+        await delivery.record_all(events[start : start + 2], word)
+    async with sending(delivery):
+        await drained(delivery, clock)
+    assert decklog.taken == events
+    assert decklog.words == ["one", "one", "", "", "two", "two", "one", "one"]
+    assert decklog.batches == [8]
+
+
+async def test_what_comes_while_a_batch_is_on_its_way_goes_together(tmp_path: Path) -> None:
+    clock, decklog = FakeClock(), Network()
+    delivery = delivery_to(decklog, WriteAheadLog(tmp_path), clock)
+    async with sending(delivery):
+        await delivery.record(event(1, 1, "stream-metrics"))
+        await decklog.arrived.wait()
+        for number in range(2, 10):
+            await delivery.record(event(1, number, "stream-metrics"))
+        assert decklog.batches == [1]
+        decklog.answers.set()
+        await drained(delivery, clock)
+    assert decklog.batches == [1, 8]
+
+
+async def test_whole_batches_do_not_wait_for_those_before(tmp_path: Path) -> None:
+    clock, decklog = FakeClock(), Network()
+    delivery = delivery_to(decklog, WriteAheadLog(tmp_path), clock)
+    many = [event(1, number, "stream-metrics") for number in range(1, 10 * BATCH)]
+    await delivery.record_all(many, ATTRIBUTION, note=b"noted")
+    async with sending(delivery):
+        await decklog.arrived.wait()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(decklog.batches) == WINDOW
+        decklog.answers.set()
+        await drained(delivery, clock)
+    assert sum(decklog.batches) == len(many)
+    assert max(decklog.batches) <= BATCH
+    assert list(delivery.notes()) == [b"noted"]
+
+
+async def test_a_log_from_before_events_were_grouped_is_sent(tmp_path: Path) -> None:
+    clock, decklog, wal = FakeClock(), Decklog(), WriteAheadLog(tmp_path)
+    old = event(1, 1, "stream-metrics")
+    await wal.append([msgspec.msgpack.encode([old.SerializeToString(), ATTRIBUTION, b"noted"])])
+    delivery = delivery_to(decklog, wal, clock)
+    await delivery.record(event(1, 2, "stream-metrics"), ATTRIBUTION)
+    assert list(delivery.notes()) == [b"noted"]
+    async with sending(delivery):
+        await drained(delivery, clock)
+    assert [each.occurred_at for each in decklog.taken] == [1, 2]
+    assert set(decklog.words) == {ATTRIBUTION}

@@ -78,9 +78,9 @@ def connections(directory: Path) -> list[tuple[str, str]]:
         while at < len(content):
             length = int.from_bytes(content[at : at + 4], "little")
             stored = msgspec.msgpack.decode(content[at + 8 : at + 8 + length])
-            event = events.Event.FromString(stored[0])
-            if event.type == "user-connection":
-                found.append((event.user_connection.action, event.user_connection.session_id))
+            for event in events.EventBatch.FromString(stored[-1]).events:
+                if event.type == "user-connection":
+                    found.append((event.user_connection.action, event.user_connection.session_id))
             at += 8 + length
     return found
 
