@@ -19,7 +19,9 @@ from frameworks.kit.clock import SystemClock, micros
 DAY = 86_400_000_000
 
 
-async def rebuilt(periscope: Periscope, story: Story, *, replace: bool = False) -> Sequence[Compared]:
+async def rebuilt(
+    periscope: Periscope, story: Story, *, replace: bool = False, days: float = 0.5
+) -> Sequence[Compared]:
     """What a rebuild of the story's days finds."""
     at = SystemClock().now()
 
@@ -29,7 +31,7 @@ async def rebuilt(periscope: Periscope, story: Story, *, replace: bool = False) 
     shadows = ClickHouseShadows(periscope.analytics, lambda: at, silent_after=SILENT_AFTER)
     closer = Closer(sessions, periscope.marks, roll_up, NoState())
     rebuild = Rebuild(shadows, closer, lambda *_: None)
-    return await rebuild.run(story.tenant, micros(at) - DAY // 2, micros(at), replace=replace)
+    return await rebuild.run(story.tenant, micros(at) - int(days * DAY), micros(at), replace=replace)
 
 
 async def test_what_stands_equals_what_facts_say(periscope: Periscope) -> None:
@@ -66,6 +68,24 @@ async def test_a_row_that_facts_do_not_back_is_found_and_replaced(periscope: Per
     await rebuilt(periscope, story, replace=True)
     assert not [one for one in await rebuilt(periscope, story) if one.differing]
     assert await seen(periscope, story) == before
+
+
+async def test_a_session_bears_on_days_that_have_no_fact_of_their_own(periscope: Periscope) -> None:
+    story, days = new_story(), 3
+    gone = ev.UserConnection(action="disconnect", session_id="s", seconds=days * 86_400, up_bytes=9_000_000)
+    ended = ev.StreamLifecycle(state="ended", duration_ms=days * 86_400_000, reason="STREAM_END")
+    await periscope.take(
+        [
+            story.event("user-connection", 0, user_connection=gone),
+            story.event("stream-lifecycle", 0, stream_lifecycle=ended),
+        ]
+    )
+    await periscope.closer.run()
+    found = {one.table: one for one in await rebuilt(periscope, story, days=days + 1)}
+    assert not [one for one in found.values() if one.differing]
+    for table in ("viewers_5m", "lifecycle_5m"):
+        assert found[table].rows >= days * 288
+    assert found["viewers_1d"].rows == days + 1
 
 
 async def test_a_session_that_fell_silent_is_closed_where_it_was_last_heard_of(periscope: Periscope) -> None:

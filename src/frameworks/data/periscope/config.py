@@ -11,14 +11,15 @@ class Settings:
 
     PREFIX: ClassVar[str] = "PERISCOPE_"
 
-    batch_records: int = 2000
+    batch_records: int = 4000
     """Log records that are stored together, at most."""
-    batch_bytes: int = 16 * 1024**2
+    batch_bytes: int = 32 * 1024**2
     """Bytes of records that are stored together, at most; below what the analytics engine takes in one request."""
     batch_wait: timedelta = timedelta(seconds=1)
     """How long to wait for the first record of a batch."""
     batch_linger: timedelta = timedelta(milliseconds=250)
-    """How long to gather further records after the first: an insert costs as much for one event as for a thousand."""
+    """How long to gather further records after the first: an insert costs as much for one event as for a thousand.
+    While a batch is being stored the next one goes on growing, whatever this says."""
     mirrored_regions: tuple[str, ...] = ()
     """Regions whose `<region>.analytics_events` is mirrored into this log, to be read as well."""
     roll_up_every: timedelta = timedelta(seconds=5)

@@ -1,10 +1,10 @@
 """Inbound events of Periscope: records of `analytics_events`, taken in batches, committed after the sinks."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
@@ -22,10 +22,11 @@ from frameworks.data.periscope.domain import (
     Decoded,
     Fact,
     NodeHeard,
-    Part,
     SessionChange,
     StreamChange,
     Touched,
+    known_id,
+    known_text,
     plain,
 )
 from frameworks.data.periscope.service.by_store import Takes
@@ -38,6 +39,8 @@ from frameworks.kit.log import get
 
 GROUP = "periscope-ingest"
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+PEEK = 0.05
+"""Seconds that a wait for more records goes on after the batch before it was stored."""
 MOST_NODES = 10_000
 """Nodes remembered between two times someone asks for them."""
 
@@ -50,10 +53,29 @@ log = get("periscope-ingest")
 class Batching:
     """How many records and bytes are gathered, and for how long (seconds) before and after the first."""
 
-    records: int = 2000
-    size: int = 16 * 1024**2
+    records: int = 4000
+    size: int = 32 * 1024**2
     wait: float = 1.0
     linger: float = 0.0
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Records that will be stored together, each with what is in it."""
+
+    records: list[Record] = field(default_factory=list)
+    arrived: list[Arrived] = field(default_factory=list)
+    size: int = 0
+
+    async def add(self, records: Sequence[Record]) -> None:
+        """Read these too; others get their turn now and then."""
+        self.records += records
+        for number, record in enumerate(records, start=1):
+            self.size += len(record.value)
+            origin = f"{record.topic}/{record.partition}/{record.offset}"
+            self.arrived.append(Arrived(decode(record.value), record.headers, origin))
+            if number % 32 == 0:
+                await asyncio.sleep(0)
 
 
 class Consumer:
@@ -92,48 +114,46 @@ class Consumer:
             storing: asyncio.Task[None] | None = None
             try:
                 while True:
-                    records = await self._gather(subscription)
-                    batch = await _read(records)
-                    if storing is not None:
+                    batch = await self._gather(subscription, storing)
+                    if storing is not None and (batch.records or storing.done()):
                         await storing
-                    storing = asyncio.create_task(self._store(subscription, records, batch))
+                    if batch.records:
+                        storing = asyncio.create_task(self._store(subscription, batch))
             finally:
                 if storing is not None:
                     storing.cancel()
 
     async def step(self, subscription: Subscription) -> int:
         """Take one batch and commit it; the number of records."""
-        records = await self._gather(subscription)
-        await self._store(subscription, records, await _read(records))
-        return len(records)
+        batch = await self._gather(subscription)
+        if batch.records:
+            await self._store(subscription, batch)
+        return len(batch.records)
 
-    async def _gather(self, subscription: Subscription) -> list[Record]:
-        """The next records, more than a few when more are there."""
-        batching = self._batching
-        records = await self._patiently(lambda: subscription.fetch(batching.records, batching.wait))
+    async def _gather(
+        self, subscription: Subscription, storing: "asyncio.Task[None] | None" = None
+    ) -> Gathered:
+        """The next records, more than a few when more are there: all that come while others are being stored."""
+        batching, batch = self._batching, Gathered()
+        await batch.add(await self._patiently(lambda: subscription.fetch(batching.records, batching.wait)))
         until = self._clock.monotonic() + batching.linger
-        size = sum(len(record.value) for record in records)
-        while records and len(records) < batching.records and size < batching.size:
+        while batch.records and len(batch.records) < batching.records and batch.size < batching.size:
             left = until - self._clock.monotonic()
             if left <= 0:
-                break
+                if storing is None or storing.done():
+                    break
+                left = PEEK
             try:
-                more = await subscription.fetch(batching.records - len(records), left)
+                await batch.add(await subscription.fetch(batching.records - len(batch.records), left))
             except Unavailable:
                 break
-            records += more
-            size += sum(len(record.value) for record in more)
-        return records
+        return batch
 
-    async def _store(
-        self, subscription: Subscription, records: Sequence[Record], batch: Sequence[Arrived]
-    ) -> None:
+    async def _store(self, subscription: Subscription, batch: Gathered) -> None:
         """Store a batch, then commit it."""
-        if not records:
-            return
-        taken = await self._patiently(lambda: self._ingest.take(batch))
-        await self._patiently(lambda: subscription.commit(records))
-        self._remember(records, batch)
+        taken = await self._patiently(lambda: self._ingest.take(batch.arrived))
+        await self._patiently(lambda: subscription.commit(batch.records))
+        self._remember(batch.records, batch.arrived)
         self._unclaimed += taken.unclaimed
         self._taken += taken.stored
         metrics.STORED.inc(taken.stored)
@@ -219,20 +239,20 @@ def decode(value: bytes) -> Decoded:
         return Decoded({}, (value,), (), (), ())
     if len(UnknownFieldSet(frames)):
         return Decoded({}, (value,), (), (), ())
-    reading = Reading()
+    found: defaultdict[bytes, list[bytes]] = defaultdict(list)
     for body in frames.events:
-        try:
-            name = _NAMES[body[18 : 21 + body[19]]] if body[:2] == _ID_HEAD else ""
-        except (KeyError, IndexError):
-            name = ""
-        if name:
-            reading.by_type.setdefault(name, []).append(body)
+        found[body[18 : 21 + body[19]] if body[:2] == _ID_HEAD and len(body) > _HEAD else b""].append(body)
+    reading = Reading()
+    for key, bodies in found.items():
+        if key in _NAMES:
+            reading.by_type[_NAMES[key]] = bodies
         else:
-            reading.odd(body)
+            for body in bodies:
+                reading.odd(body)
     return reading.decoded()
 
 
-_ID_HEAD = b"\n\x10"
+_ID_HEAD, _HEAD = b"\n\x10", 19
 _NAMES = {b"\x12%c%b\x19" % (len(name), name.encode()): name for name in EVENT_TYPES}
 """What follows the id in an event whose fields come in order: the type, and the tag of the time.
 
@@ -274,11 +294,7 @@ class Reading:
             self._touch(name, self.by_type[name])
         for name, bodies in self._odd.items():
             self.by_type.setdefault(name, []).extend(bodies)
-        parts = {
-            name: Part(len(bodies), EventFrames(events=bodies).SerializeToString())
-            for name, bodies in self.by_type.items()
-            if bodies
-        }
+        parts = {name: bodies for name, bodies in self.by_type.items() if bodies}
         return Decoded(
             parts, self._bad, self._facts, self._streams, self._sessions, self._nodes, self._touched
         )
@@ -314,32 +330,21 @@ class Reading:
                 ]
 
 
-@lru_cache(8192)
-def _id(raw: bytes) -> UUID:
-    """The id these bytes are; streams and tenants recur."""
-    return UUID(bytes=raw)
-
-
-@lru_cache(8192)
-def _text(raw: bytes) -> str:
-    return str(UUID(bytes=raw))
-
-
 def _fact(event: Event) -> Fact:
     at, lasted = event.occurred_at // BUCKET * BUCKET, 0
     if event.type == "stream-lifecycle":
         at, lasted = event.occurred_at, event.stream_lifecycle.duration_ms * 1000
     elif event.type == "user-connection":
         at, lasted = event.occurred_at, event.user_connection.seconds * SECOND
-    subject = _text(event.stream_id) if event.stream_id else plain(event.node_id)
-    return Fact(_id(event.tenant_id), event.type, subject, at, lasted, plain(event.cluster_id))
+    subject = known_text(event.stream_id) if event.stream_id else plain(event.node_id)
+    return Fact(known_id(event.tenant_id), event.type, subject, at, lasted, plain(event.cluster_id))
 
 
 def _stream_change(event: Event) -> StreamChange:
     found = event.stream_lifecycle
     return StreamChange(
-        tenant=_id(event.tenant_id),
-        stream=_id(event.stream_id),
+        tenant=known_id(event.tenant_id),
+        stream=known_id(event.stream_id),
         epoch=event.claim_epoch,
         state=plain(found.state),
         at=event.occurred_at,
@@ -356,21 +361,10 @@ def _stream_change(event: Event) -> StreamChange:
 def _session_change(event: Event) -> SessionChange:
     found = event.user_connection
     return SessionChange(
-        tenant=_id(event.tenant_id),
-        stream=_id(event.stream_id),
+        tenant=known_id(event.tenant_id),
+        stream=known_id(event.stream_id),
         node=plain(event.node_id),
         session=plain(found.session_id),
         opened=found.action == "connect",
         at=event.occurred_at,
     )
-
-
-async def _read(records: Sequence[Record]) -> list[Arrived]:
-    """Records with what is in them; others get their turn now and then."""
-    batch = []
-    for number, record in enumerate(records, start=1):
-        origin = f"{record.topic}/{record.partition}/{record.offset}"
-        batch.append(Arrived(decode(record.value), record.headers, origin))
-        if number % 32 == 0:
-            await asyncio.sleep(0)
-    return batch

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -73,8 +74,7 @@ MARKING = frozenset(_KINDS)
 """The event types that change a roll-up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A bucket (its start, microseconds) whose facts changed since it was last computed."""
 
     tenant: UUID
@@ -83,8 +83,7 @@ class Mark:
     bucket: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """What an event changes: its subject (stream id or node id) from `occurred_at - lasted` to `occurred_at`."""
 
     tenant: UUID
@@ -93,6 +92,18 @@ class Fact:
     occurred_at: int
     lasted: int = 0
     cluster: str = ""
+
+
+@lru_cache(8192)
+def known_id(raw: bytes) -> UUID:
+    """The id these bytes are; streams and tenants recur. Raises ValueError when they are none."""
+    return UUID(bytes=raw)
+
+
+@lru_cache(8192)
+def known_text(raw: bytes) -> str:
+    """The same as text."""
+    return str(UUID(bytes=raw))
 
 
 _STEP = 1 << 24
@@ -110,13 +121,12 @@ class Touched(NamedTuple):
     def facts(self) -> "set[Fact]":
         """A fact in each bucket these events can lie in: two when the border is between."""
         first = int.from_bytes(self.upper, "little") * _STEP
-        tenant, stream = UUID(bytes=self.tenant), str(UUID(bytes=self.stream))
+        tenant, stream = known_id(self.tenant), known_text(self.stream)
         starts = {at // BUCKET * BUCKET for at in (first, first + _STEP - 1)}
         return {Fact(tenant, self.type, stream, at) for at in starts}
 
 
-@dataclass(frozen=True, slots=True)
-class UsageKey:
+class UsageKey(NamedTuple):
     """What a tenant used on a cluster in the bucket from `at` (microseconds); "" for what has no cluster."""
 
     tenant: UUID
@@ -124,8 +134,7 @@ class UsageKey:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeHeard:
+class NodeHeard(NamedTuple):
     """A node that said how it is: what it recorded before has arrived, since a node's log is sent in order."""
 
     cluster: str
@@ -133,8 +142,7 @@ class NodeHeard:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class StreamChange:
+class StreamChange(NamedTuple):
     """A stream's state as of one event of one claim."""
 
     tenant: UUID
@@ -156,8 +164,7 @@ class StreamChange:
         return self.epoch, self.at, self.event
 
 
-@dataclass(frozen=True, slots=True)
-class SessionChange:
+class SessionChange(NamedTuple):
     """A viewer session that opened or closed."""
 
     tenant: UUID
@@ -169,18 +176,10 @@ class SessionChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Events of one type, framed one after the other."""
-
-    count: int
-    framed: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Decoded:
     """One log record, read: its events by type, which can be stored, and frames that are no event."""
 
-    parts: Mapping[str, Part]
+    parts: Mapping[str, Sequence[bytes]]
     bad: Sequence[bytes]
     facts: Sequence[Fact]
     streams: Sequence[StreamChange]
@@ -233,7 +232,7 @@ def coarser(dirty: Iterable[Mark]) -> set[Mark]:
 
 def newest(changes: Iterable[StreamChange]) -> list[StreamChange]:
     """Per stream, in order of version: what the database has to be told of."""
-    return sorted(set(changes), key=lambda change: (change.tenant, change.stream, change.version))
+    return sorted(set(changes), key=lambda change: (change.tenant.int, change.stream.int, change.version))
 
 
 def plain(text: str) -> str:

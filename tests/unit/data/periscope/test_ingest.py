@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from frameworks.contracts.framing import frame, split
+from frameworks.contracts.framing import frame, split, unframed
 from frameworks.data.periscope.domain import (
     BadFrames,
     Decoded,
     Mark,
-    Part,
     SessionChange,
     StreamChange,
     UsageKey,
@@ -62,7 +61,7 @@ class Engines:
 
 def record(*frames: bytes, bad: tuple[bytes, ...] = ()) -> Arrived:
     """A decoded record."""
-    parts = {"stream-metrics": Part(len(frames), b"".join(frames))} if frames else {}
+    parts = {"stream-metrics": [unframed(one) for one in frames]} if frames else {}
     return Arrived(Decoded(parts, bad, (), (), ()), {"tenant_id": "a"}, "t/0/1")
 
 

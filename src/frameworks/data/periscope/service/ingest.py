@@ -6,19 +6,19 @@ only moves forward.
 """
 
 from asyncio import Semaphore, ensure_future, gather
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
-from frameworks.contracts.framing import split
+from frameworks.contracts.framing import frame, join
 from frameworks.contracts.topics import EVENT_TYPES
 from frameworks.data.periscope.domain import (
     BadFrames,
     Decoded,
     Fact,
     Mark,
-    Part,
     SessionChange,
     StreamChange,
     UsageKey,
@@ -126,15 +126,13 @@ class Ingest:
         await self._mark(batch, facts)
         if letters:
             await self._dead_letters.bury(letters)
-        stored = {
-            kind: sum(p.count for p in found) - len(refused.get(kind, ())) for kind, found in parts.items()
-        }
+        stored = {kind: len(events) - len(refused.get(kind, ())) for kind, events in parts.items()}
         unclaimed = sum(count for kind, count in stored.items() if kind not in EVENT_TYPES)
         return Taken(stored=sum(stored.values()), buried=len(letters), unclaimed=unclaimed)
 
-    async def _store(self, parts: Mapping[str, Sequence[Part]]) -> list[tuple[str, set[bytes]]]:
+    async def _store(self, parts: Mapping[str, Sequence[bytes]]) -> list[tuple[str, set[bytes]]]:
         """Every type through its own door; by type, the frames that were refused."""
-        tasks = [ensure_future(self._insert(kind, found)) for kind, found in parts.items()]
+        tasks = [ensure_future(self._insert(kind, events)) for kind, events in parts.items()]
         try:
             return list(zip(parts, await gather(*tasks), strict=True))
         finally:
@@ -151,15 +149,15 @@ class Ingest:
             [change for arrived in batch for change in arrived.decoded.sessions],
         )
 
-    async def _insert(self, kind: str, parts: Sequence[Part]) -> set[bytes]:
+    async def _insert(self, kind: str, events: Sequence[bytes]) -> set[bytes]:
         """Insert all but the frames the engine can not read, which are returned."""
         async with self._doors:
             try:
-                await self._facts.insert(kind, [part.framed for part in parts])
+                await self._facts.insert(kind, [join(events)])
             except BadFrames:
                 # A broken schema refuses every frame; only an engine that takes good ones may call a frame bad.
                 await self._facts.probe(kind)
-                return await self._bisect(kind, [frame for part in parts for frame in split(part.framed)])
+                return await self._bisect(kind, [frame(event) for event in events])
         return set()
 
     async def _bisect(self, kind: str, frames: Sequence[bytes]) -> set[bytes]:
@@ -175,29 +173,28 @@ class Ingest:
         return refused
 
 
-def _by_type(batch: Sequence[Arrived]) -> dict[str, list[Part]]:
-    found: dict[str, list[Part]] = {}
+def _by_type(batch: Sequence[Arrived]) -> dict[str, list[bytes]]:
+    found: defaultdict[str, list[bytes]] = defaultdict(list)
     for arrived in batch:
-        for kind, part in arrived.decoded.parts.items():
-            found.setdefault(kind, []).append(part)
+        for kind, events in arrived.decoded.parts.items():
+            found[kind] += events
     return found
 
 
 def _unread(batch: Sequence[Arrived]) -> list[Letter]:
     return [
-        Letter(frame, arrived.headers, arrived.origin, "no event")
+        Letter(bad, arrived.headers, arrived.origin, "no event")
         for arrived in batch
-        for frame in arrived.decoded.bad
+        for bad in arrived.decoded.bad
     ]
 
 
 def _refused(batch: Sequence[Arrived], refused: Mapping[str, set[bytes]]) -> list[Letter]:
     """The refused frames, each with the record it came in."""
     return [
-        Letter(frame, arrived.headers, arrived.origin, "refused by the analytics engine")
+        Letter(framed, arrived.headers, arrived.origin, "refused by the analytics engine")
         for kind, frames in refused.items()
         for arrived in batch
-        if kind in arrived.decoded.parts
-        for frame in split(arrived.decoded.parts[kind].framed)
-        if frame in frames
+        for framed in map(frame, arrived.decoded.parts.get(kind, ()))
+        if framed in frames
     ]

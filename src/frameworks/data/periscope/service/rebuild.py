@@ -1,11 +1,11 @@
 """History computed again from facts, beside what stands, and proven equal to it or put in its place."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from frameworks.data.periscope.domain import BUCKET, DAY, Kind
+from frameworks.data.periscope.domain import BUCKET, COARSER, DAY, FROM_FACTS, Kind
 from frameworks.data.periscope.service.closing import Closer
 
 FACTS_LIVE: Mapping[str, int] = {
@@ -17,6 +17,12 @@ FACTS_LIVE: Mapping[str, int] = {
     "claims": 29 * DAY,
 }
 """How far back the facts of each kind are complete; what is older can only be kept."""
+
+AT_ONCE = 200_000
+"""Facts of days that are computed together; a day is never split."""
+
+BY_THE_DAY = frozenset({Kind.SESSIONS})
+"""Computed from facts around the part too: several days at once would see more than one day does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,9 @@ class Shadows(Protocol):
     async def open(self) -> int:
         """Make them, empty; the engine's clock."""
 
+    async def days(self, whole: Part) -> Mapping[int, int]:
+        """The days (start → facts) on which facts bear, whichever day they are of; for kinds made of facts."""
+
     async def compute(self, part: Part) -> None:
         """Compute a part from facts, or from the finer shadow."""
 
@@ -87,19 +96,44 @@ class Rebuild:
         began = await self._shadows.open()
         try:
             wholes = [Part(kind, tenant, _since(kind, since, now), _until(now)) for kind in Kind]
-            days = [day for whole in wholes for day in _days(whole)]
-            for number, day in enumerate(days, start=1):
-                await self._shadows.compute(day)
-                self._progress(day.kind.value, number, len(days))
+            parts = await self._parts(wholes)
+            for number, part in enumerate(parts, start=1):
+                await self._shadows.compute(part)
+                self._progress(part.kind.value, number, len(parts))
             await self._closer.run()
             found: list[Compared] = []
             for whole in wholes:
-                found += await self._shadows.compare(whole, began)
-                if replace:
+                compared = await self._shadows.compare(whole, began)
+                found += compared
+                if replace and any(one.differing for one in compared):
                     await self._shadows.replace(whole, began)
             return found
         finally:
             await self._shadows.close()
+
+    async def _parts(self, wholes: Sequence[Part]) -> list[Part]:
+        """What there is to compute: an hour or a day has something to say only where its buckets have."""
+        days: dict[Kind, Mapping[int, int]] = {}
+        for whole in wholes:
+            if whole.kind in FROM_FACTS:
+                days[whole.kind] = await self._shadows.days(whole)
+        for finer, coarser in COARSER.items():
+            days[coarser] = days[finer]
+        return [part for whole in wholes for part in together(whole, days[whole.kind])]
+
+
+def together(whole: Part, days: Mapping[int, int]) -> Iterator[Part]:
+    """The days of `whole` that hold facts, several quiet ones in a part, empty ones only between them."""
+    most = 0 if whole.kind in BY_THE_DAY else AT_ONCE
+    first = last = held = 0
+    for day in sorted(day for day in days if whole.first <= day < whole.last):
+        if held and held + days[day] > most:
+            yield Part(whole.kind, whole.tenant, first, last)
+            held = 0
+        first = first if held else day
+        last, held = day + DAY, held + days[day]
+    if held:
+        yield Part(whole.kind, whole.tenant, first, last)
 
 
 def _since(kind: Kind, since: int | None, now: int) -> int:
@@ -111,8 +145,3 @@ def _since(kind: Kind, since: int | None, now: int) -> int:
 def _until(now: int) -> int:
     """The end of the day; clocks of nodes may be a little ahead."""
     return ((now + BUCKET) // DAY + 1) * DAY
-
-
-def _days(whole: Part) -> list[Part]:
-    starts = range(whole.first, whole.last, DAY)
-    return [Part(whole.kind, whole.tenant, first, first + DAY) for first in starts]

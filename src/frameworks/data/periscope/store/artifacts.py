@@ -1,6 +1,7 @@
 """Lists of artifacts, of what is stored, and of what the API was asked: shaped as `listings` says."""
 
 from frameworks.data.periscope.store.listings import Listing
+from frameworks.data.periscope.store.tables import MERGED
 
 _AT = "toUnixTimestamp64Micro(occurred_at)"
 _STREAM = {"stream": "stream_id = {stream:UUID}"}
@@ -17,7 +18,7 @@ ARTIFACT_EVENTS = Listing(
         toUnixTimestamp64Micro(expires) AS expires_at
     FROM (SELECT * EXCEPT (stream_id, started_at, ended_at, expires_at), stream_id AS sid, started_at AS began,
             ended_at AS over, expires_at AS expires
-        FROM periscope.artifact_events FINAL WHERE /*where*/)""",
+        FROM periscope.artifact_events {MERGED} WHERE /*where*/)""",
     "occurred_at",
     "event_id",
     filters=_STREAM | _KIND | _STATE | {"artifact": "artifact = {artifact:String}"},
@@ -26,7 +27,7 @@ ARTIFACT_EVENTS = Listing(
 ARTIFACT_STATES = Listing(
     "artifact_states",
     ("artifact_events",),
-    """SELECT toUnixTimestamp64Micro(min(occurred_at)) AS at, hash AS id, hash AS artifact,
+    f"""SELECT toUnixTimestamp64Micro(min(occurred_at)) AS at, hash AS id, hash AS artifact,
         toString(argMax(sid, moment)) AS stream_id, argMax(said, moment) AS state, argMax(sort, moment) AS kind,
         argMax(part, moment) AS percent,
         argMaxIf(why, moment, said = 'failed') AS reason, argMaxIf(words, moment, said = 'failed') AS detail,
@@ -40,7 +41,7 @@ ARTIFACT_STATES = Listing(
             kind AS sort, percent AS part, reason AS why, detail AS words, segments AS pieces,
             file AS path, bytes AS size, node_id AS node, started_at AS began, ended_at AS over,
             expires_at AS expires
-        FROM periscope.artifact_events FINAL WHERE /*where*/)
+        FROM periscope.artifact_events {MERGED} WHERE /*where*/)
     GROUP BY hash""",
     "requested_at",
     filters=_STREAM | {"artifact": "artifact = {artifact:String}"},
@@ -53,7 +54,7 @@ STORAGE_EVENTS = Listing(
     ("artifact_events",),
     f"""SELECT {_AT} AS at, toString(event_id) AS id, toString(sid) AS stream_id, node_id, cluster_id,
         if(state = 'ready', 'stored', state) AS action, artifact, kind, bytes, media_ms, file, detail
-    FROM (SELECT * EXCEPT (stream_id), stream_id AS sid FROM periscope.artifact_events FINAL WHERE /*where*/)""",
+    FROM (SELECT * EXCEPT (stream_id), stream_id AS sid FROM periscope.artifact_events {MERGED} WHERE /*where*/)""",
     "occurred_at",
     "event_id",
     filters=_STREAM | _KIND,
@@ -70,7 +71,7 @@ STORAGE_USAGE = Listing(
             argMax(recording_bytes, (occurred_at, event_id)) AS recordings,
             argMax(clip_bytes, (occurred_at, event_id)) AS clips,
             argMax(vod_bytes, (occurred_at, event_id)) AS vods
-        FROM periscope.storage_samples FINAL WHERE /*where*/ GROUP BY hour, node, place, stream_id)
+        FROM periscope.storage_samples {MERGED} WHERE /*where*/ GROUP BY hour, node, place, stream_id)
     GROUP BY hour, node, place""",
     "hour_at",
     filters=_STREAM | {"node": "node_id = {node:String}", "scope": "scope = {scope:String}"},
@@ -85,7 +86,7 @@ API_USAGE = Listing(
         sum(weight) AS complexity, uniqExactArray(who) AS callers
     FROM (SELECT toStartOfHour(occurred_at) AS hour, auth_kind, operation_kind, operation, requests AS asked,
             errors AS failed, duration_us AS took, complexity AS weight, callers AS who
-        FROM periscope.api_requests FINAL WHERE /*where*/)
+        FROM periscope.api_requests {MERGED} WHERE /*where*/)
     GROUP BY hour, auth_kind, operation_kind, operation""",
     "hour_at",
     filters={"caller": "auth_kind = {caller:String}", "operation": "operation_kind = {operation:String}"},

@@ -6,6 +6,7 @@ from buckets: it is what changes while somebody looks.
 """
 
 from frameworks.data.periscope.domain import BUCKET, DAY, HOUR, SECOND
+from frameworks.data.periscope.store.tables import MERGED
 
 LONG = 7 * DAY
 """A shorter range is read from buckets: a second table costs more than its fewer rows save."""
@@ -37,13 +38,13 @@ def put(sql: str, from_at: int, until_at: int, *, narrowed: str, long: int = LON
 def _rows(name: str, ending: str, width: int, from_at: int, until_at: int, narrowed: str, long: int) -> str:
     first, last = inside(from_at, until_at, width)
     if until_at - from_at < long or first >= last:
-        return f"(SELECT * FROM periscope.{name}_5m FINAL)"
+        return f"(SELECT * FROM periscope.{name}_5m {MERGED})"
     begin, end = _instant(first), _instant(last)
     return f"""(
-        SELECT * FROM periscope.{name}_{ending} FINAL
+        SELECT * FROM periscope.{name}_{ending} {MERGED}
         WHERE bucket >= {begin} AND bucket < {end} {narrowed}
         UNION ALL
-        SELECT * FROM periscope.{name}_5m FINAL
+        SELECT * FROM periscope.{name}_5m {MERGED}
         WHERE bucket >= {_instant(_bucket(from_at))} AND bucket < {_instant(_bucket(until_at))}
             AND (bucket < {begin} OR bucket >= {end}) {narrowed})"""
 

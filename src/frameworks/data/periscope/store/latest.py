@@ -1,5 +1,7 @@
 """What is known last of streams: SQL over facts."""
 
+from frameworks.data.periscope.store.tables import MERGED
+
 METRICS = """
 SELECT toString(stream_id) AS id, n.1 AS bitrate_kbps, n.2 AS fps_milli, n.3 AS width, n.4 AS height, n.5 AS codec,
     n.6 AS audio_codec, n.7 AS audio_channels, n.8 AS audio_rate, n.9 AS audio_kbps, n.10 AS quality_tier,
@@ -26,10 +28,10 @@ WHERE stream_id IN {streams:Array(UUID)} AND occurred_at >= fromUnixTimestamp64M
 GROUP BY stream_id
 """
 
-VIEWING = """
+VIEWING = f"""
 SELECT toString(stream_id) AS id, sum(seconds) AS viewer_seconds, sum(up_bytes) AS up_bytes
-FROM periscope.connection_events FINAL
-WHERE stream_id IN {streams:Array(UUID)} AND occurred_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
+FROM periscope.connection_events {MERGED}
+WHERE stream_id IN {{streams:Array(UUID)}} AND occurred_at >= fromUnixTimestamp64Micro({{from:Int64}}, 'UTC')
     AND action = 'disconnect'
 GROUP BY stream_id
 """
@@ -41,8 +43,9 @@ SELECT intDiv(toUnixTimestamp64Micro(s.occurred_at), {step:Int64}) * {step:Int64
     min(s.health_score) AS health_score, max(s.jitter_ms) AS jitter_ms,
     toUInt64(avg(s.bandwidth_out_bps)) AS bandwidth_out_bps,
     arrayStringConcat(arraySort(groupUniqArrayArray(s.issues)), ',') AS issues
-FROM (SELECT * FROM periscope.stream_health FINAL
+FROM (SELECT * FROM periscope.stream_health
     WHERE stream_id = {stream:UUID} AND occurred_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
-        AND occurred_at < fromUnixTimestamp64Micro({until:Int64}, 'UTC')) AS s
+        AND occurred_at < fromUnixTimestamp64Micro({until:Int64}, 'UTC')
+    LIMIT 1 BY event_id) AS s
 GROUP BY at ORDER BY at LIMIT 2001
 """

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from frameworks.data.periscope.store.grains import mark, tables
+from frameworks.data.periscope.store.tables import MERGED
 
 _AT = "toUnixTimestamp64Micro(occurred_at)"
 _NO_ID = "toUUID('00000000-0000-0000-0000-000000000000')"
@@ -45,7 +46,7 @@ def _facts(
     at_field: str = "occurred_at",
 ) -> Listing:
     head = f"SELECT {_AT} AS at, toString(event_id) AS id, {columns}"
-    body = f"{head} FROM (SELECT * FROM periscope.{table} FINAL WHERE /*where*/)"
+    body = f"{head} FROM (SELECT * FROM periscope.{table} {MERGED} WHERE /*where*/)"
     return Listing(name, (table,), body, at_field, id_field, filters=filters, always=always)
 
 
@@ -118,7 +119,7 @@ ROUTING_EVENTS = _facts(
 VIEWER_SESSIONS = Listing(
     "viewer_sessions",
     ("connection_events",),
-    """SELECT toUnixTimestamp64Micro(first) AS at, concat(node_id, '|', session_id, '|', toString(sid)) AS id,
+    f"""SELECT toUnixTimestamp64Micro(first) AS at, concat(node_id, '|', session_id, '|', toString(sid)) AS id,
         session_id, toString(sid) AS stream_id, node_id, left_at AS disconnected_at, stayed AS seconds,
         up AS up_bytes, down AS down_bytes, n.1 AS cluster_id, n.2 AS connector, n.3 AS user_agent, n.4 AS country,
         n.5 AS city, n.6 AS latitude, n.7 AS longitude, n.8 AS h3_cell
@@ -128,7 +129,7 @@ VIEWER_SESSIONS = Listing(
             max(seconds) AS stayed, max(up_bytes) AS up, max(down_bytes) AS down,
             argMax(tuple(cluster_id, connector, user_agent, country, city, latitude, longitude, h3_cell),
                 occurred_at) AS n
-        FROM (SELECT * FROM periscope.connection_events FINAL WHERE /*where*/)
+        FROM (SELECT * FROM periscope.connection_events {MERGED} WHERE /*where*/)
         GROUP BY sid, node_id, session_id)""",
     "connected_at",
     filters=_STREAM_NODE,
@@ -138,11 +139,11 @@ VIEWER_SESSIONS = Listing(
 REBUFFERINGS = Listing(
     "rebufferings",
     ("stream_events",),
-    """SELECT toUnixTimestamp64Micro(occurred_at) AS at, toString(event_id) AS id, toString(stream_id) AS stream_id,
+    f"""SELECT toUnixTimestamp64Micro(occurred_at) AS at, toString(event_id) AS id, toString(stream_id) AS stream_id,
         node_id, status AS state, previous AS previous_state, ended AS ended_at
     FROM (SELECT *, lagInFrame(toString(status)) OVER w AS previous,
             leadInFrame(toUnixTimestamp64Micro(occurred_at)) OVER w AS ended
-        FROM (SELECT * FROM periscope.stream_events FINAL WHERE /*where*/)
+        FROM (SELECT * FROM periscope.stream_events {MERGED} WHERE /*where*/)
         WINDOW w AS (PARTITION BY stream_id, node_id ORDER BY occurred_at, event_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING))
     WHERE status = 'DRY'""",
@@ -156,7 +157,7 @@ _BUCKET_AT = "toInt64(toUnixTimestamp(bucket)) * 1000000"
 
 
 def _buckets(name: str, table: str, columns: str, *, key: str, filters: Mapping[str, str]) -> Listing:
-    source = f"(SELECT * FROM periscope.{table} FINAL WHERE /*where*/)"
+    source = f"(SELECT * FROM periscope.{table} {MERGED} WHERE /*where*/)"
     body = f"SELECT {_BUCKET_AT} AS at, {key} AS id, {columns} FROM {source}"
     return Listing(name, (table,), body, "bucket_at", time="bucket", filters=filters)
 
@@ -181,8 +182,8 @@ STREAM_HEALTH_5M = Listing(
         h.health_score_sum / h.samples AS avg_health_score, h.issue_samples AS issue_count,
         h.issues AS sample_issues, l.dry AS buffer_dry_count, l.recovered AS rebuffer_count,
         arrayFirst(x -> 1, arrayReverseSort(t -> h.tiers[t], mapKeys(h.tiers))) AS quality_tier
-    FROM (SELECT * FROM periscope.health_5m FINAL WHERE /*where*/) AS h
-    LEFT JOIN (SELECT stream_id, bucket, dry, recovered FROM periscope.lifecycle_5m FINAL WHERE /*where*/) AS l
+    FROM (SELECT * FROM periscope.health_5m {MERGED} WHERE /*where*/) AS h
+    LEFT JOIN (SELECT stream_id, bucket, dry, recovered FROM periscope.lifecycle_5m {MERGED} WHERE /*where*/) AS l
         USING (stream_id, bucket)""",
     "bucket_at",
     time="bucket",
@@ -220,7 +221,7 @@ def _periods(
     start = {"hour": "toStartOfHour(bucket)", "day": "toStartOfDay(bucket)"}[period]
     at = f"toInt64(toUnixTimestamp({start})) * 1000000"
     mixed = table == "viewers"
-    source = mark(table, period) if mixed else f"periscope.{table} FINAL"
+    source = mark(table, period) if mixed else f"periscope.{table} {MERGED}"
     read = tables(table) if mixed else (table,)
     body = (
         f"SELECT {at} AS at, {key} AS id, {columns} "
@@ -265,7 +266,7 @@ STREAM_DAYS = Listing(
         UNION ALL
         SELECT toStartOfDay(bucket) AS day, stream_id AS sid, sum(l.views) AS views,
             uniqCombined64StateIf('', 0), emptyArrayString(), uniqCombined64StateIf('', 0), 0
-        FROM periscope.lifecycle_5m AS l FINAL WHERE /*where*/ GROUP BY day, sid)
+        FROM periscope.lifecycle_5m AS l {MERGED} WHERE /*where*/ GROUP BY day, sid)
     GROUP BY day, sid""",
     "day_at",
     time="bucket",
@@ -284,7 +285,7 @@ TENANT_DAYS = Listing(
         UNION ALL
         SELECT toStartOfDay(bucket) AS day, stream_id AS sid, sum(l.views) AS views,
             uniqCombined64StateIf('', 0), 0
-        FROM periscope.lifecycle_5m AS l FINAL WHERE /*where*/ GROUP BY day, sid)
+        FROM periscope.lifecycle_5m AS l {MERGED} WHERE /*where*/ GROUP BY day, sid)
     GROUP BY day""",
     "day_at",
     time="bucket",
@@ -335,15 +336,15 @@ QUALITY_DAYS = _periods(
 VIEWER_COUNTS = Listing(
     "viewer_counts",
     ("peaks_5m", "health_5m"),
-    """SELECT toInt64(toUnixTimestamp(slot)) * 1000000 AS at, toString(sid) AS id, id AS stream_id,
+    f"""SELECT toInt64(toUnixTimestamp(slot)) * 1000000 AS at, toString(sid) AS id, id AS stream_id,
         max(n) AS viewers
     FROM (
-        SELECT toStartOfInterval(bucket, toIntervalMinute({minutes:UInt32})) AS slot, stream_id AS sid,
+        SELECT toStartOfInterval(bucket, toIntervalMinute({{minutes:UInt32}})) AS slot, stream_id AS sid,
             p.viewers AS n
-        FROM periscope.peaks_5m AS p FINAL WHERE /*where*/
+        FROM periscope.peaks_5m AS p {MERGED} WHERE /*where*/
         UNION ALL
-        SELECT toStartOfInterval(bucket, toIntervalMinute({minutes:UInt32})), stream_id, h.viewers_max
-        FROM periscope.health_5m AS h FINAL WHERE /*where*/)
+        SELECT toStartOfInterval(bucket, toIntervalMinute({{minutes:UInt32}})), stream_id, h.viewers_max
+        FROM periscope.health_5m AS h {MERGED} WHERE /*where*/)
     GROUP BY slot, sid""",
     "bucket_at",
     time="bucket",

@@ -1,6 +1,7 @@
 """Figures over a range: SQL over buckets and facts. `/*stream*/` stands for the condition on one stream."""
 
 from frameworks.data.periscope.store.grains import mark
+from frameworks.data.periscope.store.tables import MERGED
 
 _BY_DAY, _BY_HOUR = mark("viewers", "day"), mark("viewers", "hour")
 _BUCKETS = """bucket >= toDateTime(fromUnixTimestamp64Micro({from:Int64}, 'UTC'), 'UTC')
@@ -19,13 +20,13 @@ SELECT count() AS buckets, sum(h.samples) AS samples, sum(h.bitrate_kbps_sum) AS
     sumMap(mapApply((k, v) -> (k, intDiv(v * h.live_us, h.samples)), h.tiers)) AS tiers_us,
     sumMap(mapApply((k, v) -> (k, intDiv(v * h.live_us, h.samples)), h.codecs)) AS codecs_us,
     sum(h.live_us) AS live_us, argMax(notEmpty(h.issues), h.bucket) AS has_active_issues
-FROM periscope.health_5m AS h FINAL WHERE {_BUCKETS} /*stream*/
+FROM periscope.health_5m AS h {MERGED} WHERE {_BUCKETS} /*stream*/
 """
 
 LIFECYCLE = f"""
 SELECT sum(l.views) AS total_views, sum(l.ingest_us) AS ingest_us, sum(l.ingress_bytes) AS ingress_bytes,
     sum(l.dry) AS buffer_dry_count, sum(l.recovered) AS rebuffer_count, uniqExact(l.stream_id) AS total_streams
-FROM periscope.lifecycle_5m AS l FINAL WHERE {_BUCKETS} /*stream*/
+FROM periscope.lifecycle_5m AS l {MERGED} WHERE {_BUCKETS} /*stream*/
 """
 
 VIEWERS = f"""
@@ -50,7 +51,7 @@ FROM {_BY_DAY} AS v WHERE {_BUCKETS}
 
 PEAK = f"""
 SELECT max(total) AS peak_viewers FROM (
-    SELECT bucket, sum(p.viewers) AS total FROM periscope.peaks_5m AS p FINAL
+    SELECT bucket, sum(p.viewers) AS total FROM periscope.peaks_5m AS p {MERGED}
     WHERE {_BUCKETS} /*stream*/ GROUP BY bucket)
 """
 
@@ -64,7 +65,7 @@ FROM (
     FROM {_BY_DAY} AS v WHERE {_BUCKETS} GROUP BY day
     UNION ALL
     SELECT toStartOfDay(bucket) AS day, 0, 0, uniqCombined64StateIf('', 0), 0, sum(l.views)
-    FROM periscope.lifecycle_5m AS l FINAL WHERE {_BUCKETS} GROUP BY day)
+    FROM periscope.lifecycle_5m AS l {MERGED} WHERE {_BUCKETS} GROUP BY day)
 GROUP BY day ORDER BY day
 """
 
@@ -78,21 +79,22 @@ FROM (
     FROM {_BY_DAY} AS v WHERE {_BUCKETS} GROUP BY sid
     UNION ALL
     SELECT stream_id AS sid, sum(l.views), 0, 0, 0, uniqCombined64StateIf('', 0), 0
-    FROM periscope.lifecycle_5m AS l FINAL WHERE {_BUCKETS} GROUP BY sid
+    FROM periscope.lifecycle_5m AS l {MERGED} WHERE {_BUCKETS} GROUP BY sid
     UNION ALL
     SELECT stream_id AS sid, 0, 0, 0, 0, uniqCombined64StateIf('', 0), max(p.viewers)
-    FROM periscope.peaks_5m AS p FINAL WHERE {_BUCKETS} GROUP BY sid
+    FROM periscope.peaks_5m AS p {MERGED} WHERE {_BUCKETS} GROUP BY sid
     UNION ALL
     SELECT stream_id AS sid, 0, 0, 0, 0, uniqCombined64StateIf('', 0), max(h.viewers_max)
-    FROM periscope.health_5m AS h FINAL WHERE {_BUCKETS} GROUP BY sid)
+    FROM periscope.health_5m AS h {MERGED} WHERE {_BUCKETS} GROUP BY sid)
 GROUP BY sid ORDER BY stream_id LIMIT 10000
 """
 
+# A viewer counts once however often the same event arrived.
 CITIES = f"""
-SELECT city, country, anyLast(c.latitude) AS latitude, anyLast(c.longitude) AS longitude,
+SELECT city, country, argMax(c.latitude, c.h3_cell) AS latitude, argMax(c.longitude, c.h3_cell) AS longitude,
     uniqCombined64(if(c.viewer_hash = '', c.session_id, c.viewer_hash)) AS viewers
-FROM periscope.connection_events AS c FINAL WHERE {_FACTS} /*stream*/ AND city != ''
-GROUP BY city, country ORDER BY viewers DESC, city LIMIT {{top:UInt32}}
+FROM periscope.connection_events AS c WHERE {_FACTS} /*stream*/ AND city != ''
+GROUP BY city, country ORDER BY viewers DESC, city, country LIMIT {{top:UInt32}}
 """
 
 PLACES = f"""
@@ -109,11 +111,11 @@ ROUTING = f"""
 SELECT count() AS total, countIf(r.status != 'failed') AS succeeded,
     ifNotFinite(avgIf(r.distance_km, r.distance_km > 0), 0) AS avg_distance_km,
     ifNotFinite(avg(r.decided_in_us), 0) AS avg_decided_in_us
-FROM periscope.routing_events AS r FINAL WHERE {_FACTS} /*stream*/
+FROM periscope.routing_events AS r {MERGED} WHERE {_FACTS} /*stream*/
 """
 
 ROUTING_COUNTRIES = f"""
-SELECT country, count() AS requests FROM periscope.routing_events AS r FINAL WHERE {_FACTS} /*stream*/
+SELECT country, count() AS requests FROM periscope.routing_events AS r {MERGED} WHERE {_FACTS} /*stream*/
     AND country != ''
 GROUP BY country ORDER BY requests DESC, country LIMIT 10
 """
@@ -126,14 +128,15 @@ SELECT node_id, max(n.cluster_id) AS cluster_id, sum(bucket_samples) AS samples,
     sum(n.shm_permille_sum) / samples AS avg_shm_permille,
     sum(intDiv(n.bandwidth_in_bps_sum * 300, bucket_samples * 8)) AS bytes_in,
     sum(intDiv(n.bandwidth_out_bps_sum * 300, bucket_samples * 8)) AS bytes_out
-FROM (SELECT * EXCEPT (samples), samples AS bucket_samples FROM periscope.nodes_5m FINAL
+FROM (SELECT * EXCEPT (samples), samples AS bucket_samples FROM periscope.nodes_5m {MERGED}
     WHERE {_BUCKETS} /*node*/) AS n
 GROUP BY node_id ORDER BY node_id LIMIT 1000
 """
 
 CONNECTIONS = f"""
 SELECT count() AS closed, sum(c.seconds) AS seconds
-FROM periscope.connection_events AS c FINAL WHERE {_FACTS} /*stream*/ AND action = 'disconnect'
+FROM (SELECT * FROM periscope.connection_events
+    WHERE {_FACTS} /*stream*/ AND action = 'disconnect' LIMIT 1 BY event_id) AS c
 """
 
 USAGE = f"""
@@ -149,7 +152,7 @@ FROM (
     UNION ALL
     SELECT toStartOfHour(bucket) AS hour, toString(l.cluster_id) AS cluster, 0, sum(l.ingest_us), 0,
         sum(l.ingress_bytes), uniqCombined64StateIf('', 0), 0
-    FROM periscope.lifecycle_5m AS l FINAL WHERE {_BUCKETS} GROUP BY hour, cluster)
+    FROM periscope.lifecycle_5m AS l {MERGED} WHERE {_BUCKETS} GROUP BY hour, cluster)
 GROUP BY hour, cluster ORDER BY hour, cluster LIMIT 100000
 """
 

@@ -60,6 +60,11 @@ _DOORS = tuple(
 )
 PASSAGES = ("arrivals", "events", *(f"events_to_{name}" for name in FACTS), "arrivals_to_events", *_DOORS)
 
+MERGED = "FINAL PREWHERE tenant_id = {tenant:UUID}"
+"""Behind a table's name: each row once, in its newest version. Every part of a table has the tenant's rows between
+those of others; these are left out before parts are merged, since that is what would cost more the more parts there
+are. The tenant is in every sorting key, so that no version of a row goes without the others."""
+
 
 def declared() -> tuple[TenantTable, ...]:
     """Tables, their deduplicating views, and the passages nothing is kept in."""

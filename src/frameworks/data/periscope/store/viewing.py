@@ -5,6 +5,7 @@ so that `LIMIT 1 BY event_id` is what deduplicates. Marks stand for the conditio
 """
 
 from frameworks.contracts.viewing import WATCHED_BUCKET
+from frameworks.data.periscope.store.tables import MERGED
 
 _RANGE = """occurred_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
     AND occurred_at < fromUnixTimestamp64Micro({until:Int64}, 'UTC') /*stream*/ /*artifact*/"""
@@ -61,7 +62,7 @@ FROM (
 """
 
 TOP_ASSETS = f"""
-SELECT artifact, any(artifact_kind) AS kind, uniqExact(session_id) AS sessions, sum(played_ms) AS played,
+SELECT artifact, max(artifact_kind) AS kind, uniqExact(session_id) AS sessions, sum(played_ms) AS played,
     max(duration_s) AS length_s
 FROM ({_REPORTS.replace("/*artifact*/", "AND artifact != ''")})
 GROUP BY artifact ORDER BY sessions DESC, artifact LIMIT {{top:UInt32}}
@@ -75,12 +76,12 @@ _API_SUMS = """sum(a.requests) AS requests, sum(a.errors) AS errors, sum(a.durat
 API_DAYS = f"""
 SELECT toInt64(toUnixTimestamp(toStartOfDay(occurred_at))) * 1000000 AS day_at, auth_kind, {_API_SUMS},
     uniqExactArray(a.callers) AS callers
-FROM periscope.api_requests AS a FINAL WHERE {_API_RANGE}
+FROM periscope.api_requests AS a {MERGED} WHERE {_API_RANGE}
 GROUP BY day_at, auth_kind ORDER BY day_at DESC, auth_kind LIMIT 10000
 """
 
 API_KINDS = f"""
 SELECT operation_kind, {_API_SUMS}, uniqExact(operation) AS operations
-FROM periscope.api_requests AS a FINAL WHERE {_API_RANGE}
+FROM periscope.api_requests AS a {MERGED} WHERE {_API_RANGE}
 GROUP BY operation_kind ORDER BY operation_kind
 """
