@@ -1,6 +1,7 @@
 """What is Kafka's own: replicas that acknowledge, credentials, topics made by others."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 from confluent_kafka import Producer
@@ -8,12 +9,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from fixtures_eventlog import Place
 from fixtures_kafka import REAL
 
-from frameworks.kit.clock import random_text
+from frameworks.kit.clock import SystemClock, random_text
 from frameworks.kit.errors import Unavailable
 from frameworks.kit.eventlog import EventLog, Outgoing, RecordTooLarge, connect
 from frameworks.kit.eventlog.kafka_address import parse
 from frameworks.kit.eventlog.kafka_faults import TooFewReplicas
 
+LIBRARY_LOOKS_EVERY = 60.0
+"""Seconds after which librdkafka asks for leaders unasked."""
 on_kafka = pytest.mark.parametrize("place", ["kafka"], indirect=True, scope="session")
 
 
@@ -31,6 +34,16 @@ def made_by_others(place: Place, settings: dict[str, str]) -> str:
     while admin.list_topics(name, timeout=20).topics[name].error is not None:
         pass
     return name
+
+
+async def ends(log: EventLog, topic: str) -> Mapping[int, int]:
+    """The ends of the partitions, asked again while the log is away: not for as long as the library takes to look."""
+    async with asyncio.timeout(LIBRARY_LOOKS_EVERY / 2):
+        while True:
+            try:
+                return (await log.extent(topic)).end
+            except Unavailable:
+                await SystemClock().sleep(0.05)
 
 
 @pytest.fixture
@@ -73,6 +86,15 @@ if REAL:
             other.produce(topic, b"one")
             other.commit_transaction(60)
             assert [record.value async for record in log.replay(topic)] == [b"one"]
+
+        async def test_who_leads_is_learnt_at_once_after_a_broker_came_back(
+            self, log: EventLog, place: Place
+        ) -> None:
+            topic = made_by_others(place, {})
+            await log.publish([Outgoing(topic, 0, b"")])
+            assert (await log.extent(topic)).end == {0: 1}
+            await place.crash()
+            assert await ends(log, topic) == {0: 1}
 
         async def test_more_replicas_in_sync_than_there_are_is_said_at_once(
             self, log: EventLog, place: Place

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from fixtures_eventlog import Place, on_whole_engines
 from fixtures_signalman import event
 from fixtures_tls import new_authority
 from websockets.asyncio.client import ClientConnection, connect
@@ -18,22 +19,32 @@ from websockets.asyncio.client import ClientConnection, connect
 from frameworks.contracts.framing import frame
 from frameworks.contracts.topics import ANALYTICS_EVENTS, PARTITIONS
 from frameworks.data.signalman.module import MODULE
-from frameworks.engines.nats import Nats
 from frameworks.kit.clock import SystemClock, uuid7
 from frameworks.kit.eventlog import EventLog, Outgoing
+from frameworks.kit.eventlog import connect as connect_log
 from frameworks.kit.host import ProcessHost, serve
 from frameworks.kit.identity import Identity, TrustStore
 
+pytestmark = on_whole_engines
+
 
 @pytest.fixture
-async def env(tmp_path: Path, nats_server: Nats, event_log: EventLog) -> dict[str, str]:
+async def event_log(place: Place) -> AsyncIterator[EventLog]:
+    """A connection to the engine, in place of the session's only NATS server."""
+    log = await connect_log(place.url)
+    yield log
+    await log.close()
+
+
+@pytest.fixture
+async def env(tmp_path: Path, place: Place, event_log: EventLog) -> dict[str, str]:
     """An installation whose Periscope is away."""
     for name in ("signalman", "commodore"):
         TrustStore(tmp_path / "keys").register(name)
     await event_log.ensure(ANALYTICS_EVENTS, partitions=PARTITIONS)
     return {
         "FRAMEWORKS_DATA_DIR": str(tmp_path),
-        "FRAMEWORKS_EVENTLOG": nats_server.url,
+        "FRAMEWORKS_EVENTLOG": place.url,
         "FRAMEWORKS_ADMIN_PORT": "0",
         "FRAMEWORKS_STOP_GRACE": "100ms",
         "SIGNALMAN_PORT": "0",

@@ -1,4 +1,7 @@
-"""`--seeds N` tells how many stories, `--seed S` which one alone; the last line printed is the verdict."""
+"""`--seeds N` tells how many stories, `--seed S` which one alone, on `--log`; the last line printed is the verdict.
+
+`--larger N` sends that many larger loads to a data plane on each log, in one process and in five, and compares them.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from frameworks.engines.nats import Nats
 
 SEEDS = pytest.StashKey[dict[int, bool]]()
 A_FEW = 3
+LARGER = "test_same_though_broken.py"
 LOGS: dict[str, type[Nats] | type[Kafka]] = {"nats": Nats, "kafka": Kafka}
 
 
@@ -19,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of this suite."""
     parser.addoption("--seeds", type=int, default=A_FEW, help="how many seeded runs")
     parser.addoption("--seed", type=int, default=None, help="one run alone")
+    parser.addoption("--larger", type=int, default=0, help="how many larger loads for every data plane")
     parser.addoption("--log", choices=LOGS, default="nats", help="the event log of the platform")
 
 
@@ -27,12 +32,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SEEDS] = {}
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Larger loads take minutes."""
+    asked: int = config.getoption("--larger")
+    return True if collection_path.name == LARGER and not asked else None
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test a seed."""
     if "seed" in metafunc.fixturenames:
         alone: int | None = metafunc.config.getoption("--seed")
         seeds = [alone] if alone is not None else range(1, metafunc.config.getoption("--seeds") + 1)
         metafunc.parametrize("seed", seeds)
+    if "larger" in metafunc.fixturenames:
+        metafunc.parametrize("larger", range(1, metafunc.config.getoption("--larger") + 1))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -44,7 +57,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if seed is not None and (report.when == "call" or report.failed):
         item.config.stash[SEEDS][seed] = report.passed
         if report.failed:
-            report.sections.append(("to repeat", f"make bench-faults ARGS='--seed {seed}'"))
+            log = item.config.getoption("--log")
+            command = f"pytest tests/faults/test_seeds.py --seed {seed} --log {log}"
+            report.sections.append(("to repeat", command))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -54,7 +69,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if failed:
         print(f"\n{len(failed)} of {len(ends)} runs lost or doubled something: seeds {failed}. DOES NOT HOLD")
     elif ends:
-        print(f"\n{len(ends)} runs, every acknowledged event in history exactly once: HOLDS")
+        log = config.getoption("--log")
+        print(f"\n{len(ends)} runs on {log}, every acknowledged event in history exactly once: HOLDS")
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-import httpx
 from fault_node import FaultNode
+from fixtures_http import http_client
 from fixtures_platform import Tenant, eventually, free_offset
 from flow_processes import Apart, apart, ready
 from flow_stores import eventlog
@@ -94,7 +94,7 @@ class World:
 
     async def waiting_at_the_edge(self) -> int:
         """Bytes in Helmsman's log that Decklog has not acknowledged."""
-        async with httpx.AsyncClient(timeout=5.0) as client:
+        async with http_client(timeout=5.0) as client:
             health = await client.get(f"http://127.0.0.1:{self.platform.admin['helmsman']}/health")
         return int(health.json()["facts"]["helmsman"]["wal_bytes"])
 

@@ -203,6 +203,8 @@ class KafkaEventLog:
             try:
                 if await self._count(topic, fresh=True) >= partitions:
                     return
+            except TooFewReplicas:
+                raise
             except (EventLogAway, UnknownTopic):
                 self._partitions.pop(topic, None)
             await clock.sleep(PROBE_LOST_EVERY / 4)

@@ -177,6 +177,11 @@ class Asking:
                     if error.args[0].code() not in ELECTING or self._clock.monotonic() > deadline:
                         raise
                 await self._clock.sleep(AGAIN)
+                await self._learn_leaders(topic)
+
+    async def _learn_leaders(self, topic: str) -> None:
+        """The library would ask the same leader, or of the same epoch, until it looks by itself, once a minute."""
+        await asyncio.to_thread(self._admin.list_topics, topic, REQUEST_WITHIN)
 
     async def _offsets_now(self, places: dict[TopicPartition, OffsetSpec]) -> dict[int, int]:
         asked = self._admin.list_offsets(

@@ -48,19 +48,19 @@ class NotAllowed(Precondition):
     code = "eventlog.not_allowed"
 
 
-class TooFewReplicas(Precondition):
-    """A topic demands more replicas in sync than it has replicas: that promise can not be kept.
+class ReplicasAway(EventLogAway):
+    """Too few of a topic's replicas are in sync now; records are acknowledged again when they are back."""
+
+    code = "eventlog.replicas_away"
+
+
+class TooFewReplicas(ReplicasAway):
+    """A topic demands more replicas in sync than it has replicas: nothing is written until someone changes it.
 
     Older brokers never acknowledge a record of such a topic; newer ones quietly ask for fewer replicas.
     """
 
     code = "eventlog.too_few_replicas"
-
-
-class ReplicasAway(EventLogAway):
-    """Too few of a topic's replicas are in sync now; records are acknowledged again when they are back."""
-
-    code = "eventlog.replicas_away"
 
 
 def fault(error: KafkaError, what: str) -> Fault:
