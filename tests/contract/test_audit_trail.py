@@ -17,6 +17,7 @@ from frameworks.contracts.pb import commodore_v1_pb2 as commodore_pb
 from frameworks.contracts.pb import quartermaster_v1_pb2 as quartermaster_pb
 from frameworks.contracts.pb.decklog_v1_pb2 import PublishAck, PublishRequest
 from frameworks.contracts.pb.events_v1_pb2 import Event
+from frameworks.control.purser.peers import Delivery as PurserDelivery
 from frameworks.kit.clock import micros, uuid7
 from frameworks.kit.errors import NotFound
 from frameworks.kit.identity import Principal, PrincipalKind
@@ -110,6 +111,13 @@ async def test_clusters_and_nodes_leave_a_trail(control: ControlPlane) -> None:
     assert made.token.token not in msgspec.json.encode(trail).decode()
 
 
+async def test_an_action_nobody_knows_is_a_bug(control: ControlPlane) -> None:
+    tenant = uuid7()
+    async with control.db.tenant(tenant) as c:
+        with pytest.raises(ValueError, match=r"stream\.vanished"):
+            await note(c, "commodore", tenant, "stream.vanished", 1, at=control.clock.now(), by=None)
+
+
 async def test_no_line_without_its_transaction(control: ControlPlane) -> None:
     tenant = uuid7()
 
@@ -187,6 +195,15 @@ async def test_an_entry_becomes_a_service_event(yard: Yard) -> None:
     told = event.service_event
     assert (told.action, told.actor, told.resource) == ("key.rotated", "u1", "k1")
     assert json.dumps(dict(told.attributes)) == '{"changed": "title"}'
+
+
+async def test_pursers_outbox_takes_its_entries_to_decklog(yard: Yard) -> None:
+    entry, waiting = letter(yard)
+    stub: Any = Decklog(yard, "purser")
+    await PurserDelivery(stub, AuditDelivery("purser", stub)).deliver(waiting)
+    record = yard.kept.records[-1]
+    event = Event.FromString(unframed(record.value))
+    assert (record.topic, event.source, event.event_id) == ("service_events", "purser", entry.event_id.bytes)
 
 
 async def test_an_entry_that_decklog_never_takes_does_not_block_the_others(yard: Yard) -> None:

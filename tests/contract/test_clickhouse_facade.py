@@ -15,6 +15,7 @@ import lz4.frame
 import pytest
 from backports import zstd
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from fixtures_http import http_client
 
 from frameworks.engines.clickhouse import ClickHouse
 from frameworks.kit.clock import random_text
@@ -64,9 +65,7 @@ async def http(clickhouse_server: ClickHouse) -> AsyncIterator[httpx.AsyncClient
     """A bare HTTP client that knows the password."""
     password = urlsplit(clickhouse_server.url).password or ""
     headers = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": password}
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{clickhouse_server.port}", headers=headers
-    ) as bare:
+    async with http_client(base_url=f"http://127.0.0.1:{clickhouse_server.port}", headers=headers) as bare:
         yield bare
 
 
@@ -349,7 +348,7 @@ async def test_the_output_format_is_that_of_the_statement_or_of_the_request(http
 
 
 async def test_it_answers_pings_without_a_password(clickhouse_server: ClickHouse) -> None:
-    async with httpx.AsyncClient() as anyone:
+    async with http_client() as anyone:
         assert (await anyone.get(f"http://127.0.0.1:{clickhouse_server.port}/ping")).text == "Ok.\n"
 
 

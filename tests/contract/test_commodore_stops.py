@@ -1,10 +1,13 @@
 """What may no longer run: Foghorn is told of suspended tenants, deleted streams and ended keys; owners read why."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from fixtures_control import ControlPlane, Member, Node
 from test_commodore_admission import Encoder
 
+from frameworks.contracts.audit_delivery import AuditDelivery
 from frameworks.contracts.pb import commodore_v1_pb2 as pb
 from frameworks.contracts.pb import foghorn_v1_pb2 as foghorn_pb
 from frameworks.contracts.pb import purser_v1_pb2 as purser_pb
@@ -35,7 +38,8 @@ async def suspend(control: ControlPlane, tenant: str, *, suspended: bool = True)
 
 async def ordered(control: ControlPlane, tenant: str) -> foghorn_pb.StopStreamsRequest:
     """The newest order about a tenant, once Purser and Commodore have delivered what waits."""
-    to_commodore = PurserDelivery(control.service("purser").commodore)
+    nobody: Any = None
+    to_commodore = PurserDelivery(control.service("purser").commodore, AuditDelivery("purser", nobody))
     media = Media(control.service("commodore").foghorn)
 
     async def take(letter: Letter) -> None:

@@ -128,6 +128,22 @@ async def test_the_metrics_need_their_secret(mist: RunningNode) -> None:
     assert (await mist.api.get("/secret.json")).status_code == 404
 
 
+async def test_the_metrics_tell_what_is_held_of_each_stream(mist: RunningNode) -> None:
+    publish(mist, "live+abc", [])
+    size, files = (await mist.api.get("/secret.json")).json()["streams"]["live+abc"]["held"]
+    stream = mist.node.hub.find("live+abc")
+    assert stream is not None
+    parts = [
+        len(part.data)
+        for rendition in stream.renditions.values()
+        for number in range(rendition.position[0] + 1)
+        if (segment := rendition.segment(number))
+        for part in segment.parts
+    ]
+    assert sum(parts) < size < sum(parts) + 4000
+    assert files == 6
+
+
 async def test_what_was_saved_survives_a_restart(tmp_path: Path, fake_helmsman: FakeHelmsman) -> None:
     state = tmp_path / "mist.json"
     async with running_node(state=state) as node:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from fixtures_http import http_client
 from fixtures_mist import (
     AUDIO,
     VIDEO,
@@ -59,7 +60,7 @@ async def air(mist: RunningNode, fake_helmsman: FakeHelmsman) -> AsyncIterator[A
 @pytest.fixture
 async def viewer(mist: RunningNode) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the node."""
-    async with httpx.AsyncClient(base_url=mist.http, timeout=20) as client:
+    async with http_client(base_url=mist.http, timeout=20) as client:
         yield client
 
 
@@ -95,6 +96,39 @@ async def test_everything_a_playlist_lists_can_be_fetched(air: Air, viewer: http
             answer = await viewer.get(url.join(uri))
             assert answer.status_code == 200, uri
             assert len(answer.content) > 100
+
+
+async def test_what_players_tell_with_their_requests_is_kept_for_their_session(
+    air: Air, viewer: httpx.AsyncClient
+) -> None:
+    first = await viewer.get("/cmaf/abc/index.m3u8", params={"CMCD": 'ot=m,sid="one"'})
+    playlist = first.url.join(uris(first.text)[-1])
+    assert (await viewer.get(playlist, params={"CMCD": 'br=900,ot=v,sid="one"'})).status_code == 200
+    headers = {"CMCD-Object": "br=900,ot=v", "CMCD-Status": "bs", "CMCD-Session": 'sid="one"'}
+    assert (await viewer.get(playlist, headers=headers)).status_code == 200
+    assert (await viewer.get(playlist)).status_code == 200
+    told = (await air.node.command(cmcd={}))["cmcd"]
+    (session,) = air.node.node.audience.sessions()
+    assert [row[1:2] + row[3:] for row in told["data"]] == [
+        [session.id, 'ot=m,sid="one"'],
+        [session.id, 'br=900,ot=v,sid="one"'],
+        [session.id, 'br=900,ot=v,bs,sid="one"'],
+    ]
+    newest = {"iid": told["iid"], "after": told["data"][-1][0]}
+    assert (await air.node.command(cmcd=newest))["cmcd"] == {"iid": told["iid"], "data": []}
+
+
+async def test_of_who_is_refused_nothing_is_kept(air: Air, viewer: httpx.AsyncClient) -> None:
+    before = (await air.node.command(cmcd={}))["cmcd"]["data"]
+    answer = await viewer.get("/cmaf/nothing/index.m3u8", params={"CMCD": 'ot=m,sid="one"'})
+    assert answer.status_code == 404
+    assert (await air.node.command(cmcd={}))["cmcd"]["data"] == before
+
+
+async def test_a_page_may_send_the_headers(viewer: httpx.AsyncClient, air: Air) -> None:
+    asked = {"origin": "https://a.example", "access-control-request-headers": "cmcd-session"}
+    answer = await viewer.options("/cmaf/abc/index.m3u8", headers=asked)
+    assert answer.headers["access-control-allow-headers"].startswith("*")
 
 
 async def test_a_blocking_reload_is_answered_after_its_part(air: Air, viewer: httpx.AsyncClient) -> None:
@@ -185,7 +219,7 @@ async def test_two_tabs_are_two_viewers_and_none_after_they_close(fake_helmsman:
     async with running_node(viewer_idle=timedelta(seconds=1)) as node:
         await node.configure(fake_helmsman)
         Air(node, fake_helmsman)
-        async with httpx.AsyncClient(base_url=node.http) as client:
+        async with http_client(base_url=node.http) as client:
             for _ in range(2):
                 first = await client.get("/cmaf/abc/index.m3u8")
                 await client.get(first.url.join(uris(first.text)[-1]))
@@ -361,7 +395,7 @@ async def test_ffmpeg_publishes_and_plays() -> None:
         _, out, _ = await run(*probe, "-of", "compact=p=0", f"{node.http}/hls/abc/index.m3u8")
         assert "codec_name=h264|width=320|height=180" in out
         assert "codec_name=aac|sample_rate=48000" in out
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
             poster = await client.get(f"{node.http}/abc.jpg")
         assert poster.content.startswith(b"\xff\xd8\xff")
         status, _, errors = await publishing

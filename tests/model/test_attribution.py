@@ -14,7 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frameworks.contracts.pb.decklog_v1_pb2 import Envelope, PublishRequest
-from frameworks.contracts.pb.events_v1_pb2 import Event, LoadBalancing, NodeLifecycle, UserConnection
+from frameworks.contracts.pb.events_v1_pb2 import (
+    Event,
+    LoadBalancing,
+    NodeLifecycle,
+    PlayerBoot,
+    PlayerSession,
+    UserConnection,
+)
 from frameworks.data.decklog.api import Api
 from frameworks.data.decklog.peers import SignedAttributions
 from frameworks.data.decklog.service import Intake
@@ -126,6 +133,26 @@ async def test_a_viewer_edge_writes_viewers_and_nothing_else(yard: Yard) -> None
     viewer = yard.event(type="user-connection", user_connection=joined, claim_epoch=0)
     assert await yard.verdict(viewer, token) == "accepted"
     assert await yard.verdict(yard.event(), token) == "attribution.wrong_role"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("player-session", {"player_session": PlayerSession(session_id="s", played_ms=1)}),
+        ("player-boot", {"player_boot": PlayerBoot(session_id="s", outcome="playing")}),
+    ],
+)
+async def test_players_words_are_passed_on_by_who_serves_them(
+    yard: Yard, kind: str, said: dict[str, Any]
+) -> None:
+    token = yard.attribution(role="view")
+    told = yard.event(type=kind, claim_epoch=0, **said)
+    assert await yard.verdict(told, token) == "accepted"
+    assert await yard.verdict(told) == "attribution.missing"
+    assert await yard.verdict(told, yard.attribution()) == "attribution.wrong_role"
+    assert await yard.verdict(told, yard.attribution(role="view", node="node-2")) == "attribution.wrong_node"
+    other = yard.event(type=kind, claim_epoch=0, tenant_id=OWNER.bytes, **said)
+    assert await yard.verdict(other, token) == "attribution.wrong_stream"
 
 
 async def test_a_node_speaks_for_its_owner_only(yard: Yard) -> None:

@@ -1,9 +1,9 @@
 """API tokens, the tenant, and the public look-ups of players and encoders."""
 
-import httpx
 import pytest
 from fixtures_answered import SdkFactory, answers, make_stream
 from fixtures_edge import bearer, quartermaster_of
+from fixtures_http import http_client
 from fixtures_platform import Platform, Tenant, push
 from livepeer_frameworks.errors import AuthenticationError, GraphQLError
 from livepeer_frameworks.graphql import (
@@ -170,6 +170,6 @@ async def test_encoders_learn_where_their_key_may_push(
 async def test_a_token_nobody_made_is_refused(platform: Platform, sdk: SdkFactory) -> None:
     with pytest.raises(AuthenticationError):
         await sdk(token="fw_nobody_made_this").list_streams()
-    async with httpx.AsyncClient() as http:
+    async with http_client() as http:
         answer = await http.post(f"{platform.url('front')}/graphql", json={"query": "{ tenant { id } }"})
     assert answer.status_code in (401, 402)

@@ -1,17 +1,19 @@
 """Viewing as players reported it at the front, artifacts as an edge reported them, and the API's own use."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urljoin
 from uuid import UUID
 
 import httpx
 import pytest
-from fixtures_answered import Client, Made, answers, client_of, make_stream
+from fixtures_answered import Client, Made, SdkFactory, answers, client_of, make_stream
 from fixtures_edge import Edge
-from fixtures_platform import Platform, Tenant, eventually
+from fixtures_http import http_client
+from fixtures_platform import Encoder, Platform, Tenant, eventually
 from livepeer_frameworks.graphql import TimeRangeInput
 
 from frameworks.contracts import telemetry
@@ -20,6 +22,7 @@ from frameworks.contracts.telemetry import Subject
 from frameworks.kit.clock import SystemClock, micros, random_text
 
 SECOND = 1_000_000
+Encoders = Callable[..., Awaitable[Encoder]]
 
 
 @dataclass
@@ -77,10 +80,6 @@ class Scene:
         said = events.RecordingLifecycle(state=state, artifact=artifact, kind="recording", **facts)
         await self._carried("recording-lifecycle", said)
 
-    async def stored(self, **sizes: int) -> None:
-        """What the edge's disk holds of the stream."""
-        await self._carried("storage-sample", events.StorageSample(scope="hot", **sizes))
-
     async def _carried(self, name: str, payload: Any) -> None:
         event = self.edge.event(name, payload, stream_id=self.stream.id, epoch=self.epoch)
         await self.edge.publish(event, attribution=self.ingest)
@@ -94,7 +93,7 @@ async def scene(platform: Platform) -> AsyncIterator[Scene]:
     stream = await make_stream(platform, tenant, "Watched")
     admission = await edge.admit(stream.key)
     fw = client_of(tenant, platform)
-    async with httpx.AsyncClient(base_url=platform.url("front"), timeout=20) as http:
+    async with http_client(base_url=platform.url("front"), timeout=20) as http:
         yield Scene(platform, tenant, stream, edge, admission.attribution, admission.claim_epoch, fw, http)
     await fw.aclose()
 
@@ -194,6 +193,31 @@ async def test_other_peoples_players_come_to_the_same_sums(scene: Scene) -> None
     await eventually(lambda: is_equal(seen(), (1, 58, 2000, 700)), what="the CMCD session")
 
 
+async def test_what_players_tell_with_their_requests_for_media_counts_too(
+    platform: Platform, tenant: Tenant, sdk: SdkFactory, encoders: Encoders
+) -> None:
+    fw, stream = sdk(tenant), await make_stream(platform, tenant, "Told")
+    await encoders(f"{platform.rtmp_url}/{stream.key}")
+    outputs = (await platform.live(stream.playback_id))["primary"]["outputs"]
+    async with http_client(timeout=20) as http:
+        master = await http.get(outputs["HLS_CMAF"])
+        variant = next(line for line in master.text.splitlines() if line[:1] != "#")
+        playlist = urljoin(str(master.url), variant)
+        asked = 0
+
+        async def seen() -> bool:
+            nonlocal asked
+            asked += 1
+            starved = ",bs" if asked == 5 else ""
+            said = f'br=900,ltc=2000,ot=v{starved},sid="watching",sn={asked}'
+            assert (await http.get(playlist, params={"CMCD": said})).status_code == 200
+            qoe = (await fw.get_session_qoe_summary(stream.id)).analytics.health.session_qoe_summary
+            found = qoe.session_count, qoe.avg_bitrate_bps, qoe.rebuffers_per_hour > 0
+            return qoe.played_hours * 3600 > 4 and found == (1, 900_000, True)
+
+        await eventually(seen, every=0.4, what="some seconds of playing, and a stall")
+
+
 async def test_a_forged_token_counts_nowhere(scene: Scene) -> None:
     body = {"telemetryToken": "a.b.c", "sessionId": "s", "beaconSeq": 1, "playedMs": 5}
     answer = await scene.http.post("/playback/telemetry/session", json=body)
@@ -273,17 +297,26 @@ async def test_a_recording_is_followed_from_start_to_deletion(scene: Scene) -> N
 
 
 @answers("GetStorageUsageConnection")
-async def test_storage_is_what_the_disk_held_last(scene: Scene) -> None:
-    async def held() -> list[tuple[str, float, float]]:
-        found = await scene.fw.get_storage_usage_connection(time_range=lately())
+async def test_storage_is_what_the_node_held_last(
+    platform: Platform, tenant: Tenant, sdk: SdkFactory, encoders: Encoders
+) -> None:
+    fw, stream = sdk(tenant), await make_stream(platform, tenant, "Kept")
+
+    async def held() -> list[tuple[str, float]]:
+        found = await fw.get_storage_usage_connection(time_range=lately())
         rows = [e.node for e in found.analytics.usage.storage.storage_usage_connection.edges]
-        return [(row.storage_scope, row.total_bytes, row.dvr_bytes) for row in rows][:1]
+        return [(row.storage_scope, row.total_bytes) for row in rows][:1]
+
+    async def grown() -> bool:
+        return any(place == "hot" and size > 300_000 for place, size in await held())
 
     assert await held() == []
-    await scene.stored(bytes=100, files=1, recording_bytes=100)
-    await eventually(lambda: is_equal(held(), [("hot", 100, 100)]), what="a hundred bytes")
-    await scene.stored(bytes=70, files=1, recording_bytes=50, clip_bytes=20)
-    await eventually(lambda: is_equal(held(), [("hot", 70, 50)]), what="seventy bytes")
+    encoder = await encoders(f"{platform.rtmp_url}/{stream.key}")
+    await eventually(grown, what="seconds of 600 kbit/s")
+    await encoder.stop()
+    await eventually(
+        lambda: is_equal(held(), [("hot", 0)]), within=45, what="nothing left after the stream's end"
+    )
 
 
 @answers("GetApiUsageConnection")

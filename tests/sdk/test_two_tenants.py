@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fixtures_bridge import ALL_SCOPES, BridgeFactory
 from fixtures_edge import Edge, Metadata, bearer
+from fixtures_http import http_client
 from fixtures_platform import Platform, Tenant
 from fixtures_surfaces import DEMO, HTTP, PUBLIC, rpc_methods, rpc_path
 from fixtures_two_tenants import (
@@ -89,7 +90,7 @@ async def world(platform: Platform) -> AsyncIterator[World]:
     """Both tenants, made once."""
     b = await platform.tenant()
     victim, edge = await make_victim(platform), await Edge.join(platform, b, name="B's cluster")
-    async with httpx.AsyncClient(timeout=20) as http:
+    async with http_client(timeout=20) as http:
         yield World(platform, victim, b, edge, http)
 
 
@@ -267,7 +268,7 @@ async def _knock(world: World, method: str, url: str) -> httpx.Response:
         "content-type": "application/json",
         "accept": "application/json",
     }
-    async with httpx.AsyncClient(timeout=20, headers=headers) as http:
+    async with http_client(timeout=20, headers=headers) as http:
         return await http.request(method, url, content=_body(world) if method == "POST" else None)
 
 

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
-import httpx
 import pytest
 from fixtures_followers import Follower, both, followed
+from fixtures_http import http_client
 from fixtures_platform import Platform, eventually
 from fixtures_two_tenants import Victim, make_victim
 
@@ -142,7 +142,7 @@ async def test_a_players_report_tells_of_the_owner_of_its_token_alone(
     report = {"telemetryToken": token, "sessionId": session, "beaconSeq": 1, "playedMs": 1000}
     names = {"tenantId": a.tenant.tenant_id, "tenant_id": a.tenant.tenant_id, "streamId": a.stream.id}
     path = f"{platform.url('front')}/playback/telemetry/{kind}"
-    async with httpx.AsyncClient(timeout=20) as http:
+    async with http_client(timeout=20) as http:
         foreign = await http.post(path, content=json.dumps(report | {"contentId": a.stream.playback_id}))
         assert (foreign.status_code, foreign.json()["code"]) == (403, "telemetry.foreign")
         assert a.leaks(foreign.text) == set()

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from frameworks.contracts.audit import Actor, Entry
+from frameworks.contracts.audit import ACTIONS, Actor, Entry
 from frameworks.kit import outbox
 from frameworks.kit.clock import micros, uuid7
 from frameworks.kit.rpc import Call
@@ -33,6 +33,8 @@ async def note(
     attributes: Mapping[str, object] | None = None,
 ) -> None:
     """Add a line to the caller's transaction; without `by` the service did it itself."""
+    if action not in ACTIONS:
+        raise ValueError(f"nobody knows what {action} means")
     actor = by or Actor("service", service)
     entry = Entry(
         event_id=uuid7(at),

@@ -84,9 +84,11 @@ STREAM_METRICS_DETAILED = _type(
 )
 CLIENT_SAMPLE = _type("client-sample", "client_sample", {Role.VIEW}, "analytics", "Stream Metrics Events")
 STORAGE_SAMPLE = _type("storage-sample", "storage_sample", {Role.INGEST}, "system", "Node Monitoring Events")
-PLAYER_BOOT = _type("player-boot", "player_boot", {Role.SERVICE}, "analytics", "User Connection Events")
+PLAYER_BOOT = _type(
+    "player-boot", "player_boot", {Role.SERVICE, Role.VIEW}, "analytics", "User Connection Events"
+)
 PLAYER_SESSION = _type(
-    "player-session", "player_session", {Role.SERVICE}, "analytics", "User Connection Events"
+    "player-session", "player_session", {Role.SERVICE, Role.VIEW}, "analytics", "User Connection Events"
 )
 API_REQUESTS = _type("api-requests", "api_requests", {Role.SERVICE}, "system", "")
 SERVICE_EVENT = _type("service", "service_event", {Role.SERVICE}, "system", "", SERVICE_EVENTS)

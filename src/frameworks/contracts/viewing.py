@@ -11,6 +11,9 @@ WATCHED_BUCKET = 10
 """Seconds of an artifact that are counted together in a report's `watched`."""
 LONGEST_ARTIFACT = 86_400
 """Seconds of an artifact that retention looks at."""
+LONGEST_MS = 86_400_000
+"""Milliseconds that one report may tell of."""
+HIGHEST_KBPS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

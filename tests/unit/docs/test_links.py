@@ -9,6 +9,7 @@ import pytest
 
 from frameworks.cli.layout import LOOPBACK_PORTS, PUBLIC_PORTS
 from frameworks.cli.process import all_settings
+from frameworks.contracts.audit import ACTIONS
 from tools.settings_docs import PAGE, page
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -141,6 +142,12 @@ def test_every_metric_is_in_the_operations_page() -> None:
     ours = set(METRIC.findall(source_text()))
     _, _, section = (ROOT / "docs" / "operations.md").read_text().partition("\n## Metrics\n")
     assert ours == set(re.findall(r"^\| `([a-z_]+)` \|", section.partition("\n## ")[0], re.MULTILINE))
+
+
+def test_every_action_of_the_audit_trail_is_in_the_operations_page() -> None:
+    _, _, section = (ROOT / "docs" / "operations.md").read_text().partition("\n## Audit trail\n")
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    assert dict(rows) == ACTIONS
 
 
 def test_every_decision_is_in_the_index() -> None:

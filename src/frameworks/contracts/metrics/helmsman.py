@@ -27,3 +27,9 @@ UNSAMPLED = counter(
     "frameworks_helmsman_clients_unsampled_total",
     "Connections left out of a turn of samples, since the node has more viewers than it samples at a time.",
 )
+PLAYER_REPORTS = counter(
+    "frameworks_helmsman_player_reports_total",
+    "Players' own reports (CMCD) in requests for media: told, or invalid, or of sessions and streams that are not "
+    "known here.",
+    ("outcome",),
+)

@@ -14,3 +14,9 @@ REFUSED_REQUESTS = counter(
     "ended; growing `connections` mean the node is full.",
     ("reason",),
 )
+DROPPED_REPORTS = counter(
+    "frameworks_mist_player_reports_dropped_total",
+    "Players' own reports (CMCD) that were passed over, by reason: `no_room` means that Helmsman fetches none, "
+    "`too_many` that one session tells of more sorts than players have.",
+    ("reason",),
+)

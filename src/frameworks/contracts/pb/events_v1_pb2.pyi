@@ -1189,7 +1189,7 @@ Global___PlayerSession: _TypeAlias = PlayerSession  # noqa: Y015
 
 @_typing.final
 class StorageSample(_message.Message):
-    """What a node's disk holds of one stream."""
+    """What a node holds of one stream, in memory and on its disk; nothing once the stream is gone."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1200,9 +1200,10 @@ class StorageSample(_message.Message):
     CLIP_BYTES_FIELD_NUMBER: _builtins.int
     VOD_BYTES_FIELD_NUMBER: _builtins.int
     scope: _builtins.str
-    """hot, cold"""
+    """hot: on the node; cold: elsewhere"""
     bytes: _builtins.int
     files: _builtins.int
+    """segments and posters too"""
     recording_bytes: _builtins.int
     clip_bytes: _builtins.int
     vod_bytes: _builtins.int

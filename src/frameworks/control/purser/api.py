@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from frameworks.contracts.audit_trail import caller
 from frameworks.contracts.metrics import purser as metrics
 from frameworks.contracts.pb import purser_v1_pb2 as pb
 from frameworks.control.purser.domain import Limits
@@ -39,8 +40,8 @@ class Api:
         tenant = _tenant(request.tenant_id)
         metrics.SUSPENSIONS.labels(change="suspended" if request.suspended else "lifted").inc()
         if request.suspended:
-            return _limits(await self._allowances.suspend(tenant, request.reason, by=call.principal.subject))
-        return _limits(await self._allowances.lift(tenant, by=call.principal.subject))
+            return _limits(await self._allowances.suspend(tenant, request.reason, by=caller(call)))
+        return _limits(await self._allowances.lift(tenant, by=caller(call)))
 
 
 def _limits(found: Limits) -> pb.Limits:

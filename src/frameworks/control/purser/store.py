@@ -3,6 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
+from frameworks.contracts.audit_trail import note
 from frameworks.control.purser.domain import STANDING_CHANGED, Suspension
 from frameworks.kit import outbox
 from frameworks.kit.sql import Connection, Database
@@ -20,7 +22,7 @@ class PostgresStore:
             said = await c.fetchval("SELECT reason FROM purser.suspensions WHERE tenant_id = $1", tenant)
         return Suspension(said) if said is not None else None
 
-    async def suspend(self, tenant: UUID, suspension: Suspension, *, by: str, at: datetime) -> None:
+    async def suspend(self, tenant: UUID, suspension: Suspension, *, by: Actor, at: datetime) -> None:
         """Keep or replace the tenant's suspension."""
         async with self._db.tenant(tenant) as c:
             await c.execute(
@@ -31,15 +33,18 @@ class PostgresStore:
                    WHERE suspensions.tenant_id = $1""",
                 tenant,
                 suspension.reason,
-                by,
+                by.id,
                 at,
             )
+            await note(c, "purser", tenant, "tenant.suspended", tenant, at=at, by=by)
             await _told(c, tenant)
 
-    async def lift(self, tenant: UUID) -> None:
+    async def lift(self, tenant: UUID, *, by: Actor, at: datetime) -> None:
         """Remove the tenant's suspension."""
         async with self._db.tenant(tenant) as c:
-            await c.execute("DELETE FROM purser.suspensions WHERE tenant_id = $1", tenant)
+            tag = await c.execute("DELETE FROM purser.suspensions WHERE tenant_id = $1", tenant)
+            if tag == "DELETE 1":
+                await note(c, "purser", tenant, "tenant.unsuspended", tenant, at=at, by=by)
             await _told(c, tenant)
 
 

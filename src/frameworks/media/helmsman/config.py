@@ -45,6 +45,9 @@ class Settings:
     enrollment_token_file: Path | None = None
     """A file with the single-use token; read until the node is enrolled, then removed."""
 
+    input_timeout: timedelta = timedelta(seconds=12)
+    """How long a stream outlives its publisher, who may come back; in whole seconds."""
+
     poll: timedelta = timedelta(seconds=1)
     """How often the node's live streams are looked at."""
 
@@ -59,6 +62,16 @@ class Settings:
 
     client_samples: int = 500
     """Most connections sampled at a time; with more, they take turns."""
+
+    storage_every: timedelta = timedelta(minutes=5)
+    """How often what the node holds of each stream becomes an event."""
+
+    cmcd: bool = True
+    """Whether what players tell of themselves with their requests (CMCD) counts. Switch it off where players also
+    report to the front: what is told twice counts twice."""
+
+    cmcd_every: timedelta = timedelta(seconds=10)
+    """How often it becomes events."""
 
     node_every: timedelta = timedelta(seconds=10)
     """How often the node's own state becomes an event."""

@@ -69,6 +69,13 @@ def configure(node: Configurable, constants: NodeConstants) -> Callable[[], Awai
         "sessionViewerMode": 14,
         "tknMode": 15,
     }
+    live = {
+        "name": "live",
+        "source": "push://",
+        "resume": 1,
+        "inputtimeout": round(settings.input_timeout.total_seconds()),
+        "stop_sessions": False,
+    }
 
     async def once() -> None:
         current = (await node.call(config={}, streams=True)) or {}
@@ -76,16 +83,9 @@ def configure(node: Configurable, constants: NodeConstants) -> Callable[[], Awai
         commands: dict[str, Any] = {}
         if any(held.get(name) != value for name, value in wanted.items()):
             commands["config"] = wanted
-        if "live" not in (current.get("streams") or {}):
-            commands["addstream"] = {
-                "live": {
-                    "name": "live",
-                    "source": "push://",
-                    "resume": 1,
-                    "inputtimeout": 12,
-                    "stop_sessions": False,
-                }
-            }
+        there = (current.get("streams") or {}).get("live", {})
+        if there.get("inputtimeout") != live["inputtimeout"]:
+            commands["addstream"] = {"live": live}
         if commands:
             await node.call(**commands, save=True)
             logs.get("helmsman").info("node.configured", node_id=settings.node_id, changed=sorted(commands))

@@ -30,6 +30,8 @@ from frameworks.media.helmsman.service.orders import Orders
 from frameworks.media.helmsman.service.outputs import Outputs
 from frameworks.media.helmsman.service.publishing import Publishing
 from frameworks.media.helmsman.service.sampling import Sampling
+from frameworks.media.helmsman.service.storing import Storing
+from frameworks.media.helmsman.service.telling import Telling
 from frameworks.media.helmsman.service.viewing import Viewing
 from frameworks.media.helmsman.store import Memory, NodeFiles, Remembered
 
@@ -52,6 +54,8 @@ class Node:
     orders: Orders
     outputs: Outputs
     sampling: Sampling
+    storing: Storing
+    telling: Telling
 
     def state(self) -> foghorn_pb.NodeState | None:
         """What Foghorn is told; nothing before the first measurement."""
@@ -232,6 +236,8 @@ def _node(
         orders,
         outputs,
         sampling,
+        Storing(mist, publishing, recorder, host.clock, name=settings.node_id),
+        Telling(mist, viewing, recorder, host.clock, name=settings.node_id, every=settings.cmcd_every),
     )
     link.state, link.sessions = node.state, node.open_sessions
     return node
@@ -270,7 +276,10 @@ def _spawn(host: Host, node: Node, delivery: EventDelivery, standing: "_Standing
     sampled = {
         "clients": (settings.clients_every, node.sampling.sample_clients),
         "detailed": (settings.detailed_every, node.sampling.sample_streams),
+        "storage": (settings.storage_every, node.storing.sample),
     }
+    if settings.cmcd:
+        sampled["cmcd"] = (settings.cmcd_every, node.telling.take)
     for name, (pause, once) in sampled.items():
         spawn(name, jobs.every(pause.total_seconds(), clock, once, name))
     spawn("node", jobs.every(settings.node_every.total_seconds(), clock, record_node, "node"))

@@ -22,6 +22,7 @@ from frameworks.media.mist.config import Settings
 from frameworks.media.mist.hub.audience import Audience
 from frameworks.media.mist.hub.doorway import Doorway
 from frameworks.media.mist.hub.rendition import Shape
+from frameworks.media.mist.hub.sayings import Sayings
 from frameworks.media.mist.hub.streams import Hub
 from frameworks.media.mist.outputs.http.media import MediaRoutes
 from frameworks.media.mist.outputs.http.metadata import MetadataRoutes
@@ -65,7 +66,17 @@ class Node:
         remembered = settings.play_cache.total_seconds()
         self.doorway = Doorway(clock, self.triggers, self.hub, self.audience, remembered=remembered)
         tallies = self.triggers.tallies
-        self.reports = Reports(clock, self.hub, self.audience, self.storage, tallies, public=public)
+        self.painter = Painter(clock)
+        self.reports = Reports(
+            clock,
+            self.hub,
+            self.audience,
+            self.storage,
+            tallies,
+            posters=self.painter.kept,
+            public=public,
+        )
+        self.sayings = Sayings(clock, lambda reason: metrics.DROPPED_REPORTS.labels(reason).inc())
         controller = Controller(
             clock,
             self.hub,
@@ -73,13 +84,13 @@ class Node:
             self.doorway,
             self.storage,
             self.reports,
+            self.sayings,
             instance=instance,
             version=release,
         )
         self.api = Api(controller, self.reports, self.storage)
-        self.painter = Painter(clock)
         self.router = Router(
-            MediaRoutes(clock, self.doorway),
+            MediaRoutes(clock, self.doorway, self.sayings),
             MetadataRoutes(self.doorway, self.painter),
             frozenset(settings.trusted_proxies),
         )

@@ -5,7 +5,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from frameworks.kit.errors import Fault, Refusal, Unavailable
 from frameworks.kit.eventlog import BadRecord, EventLogAway, RecordTooLarge, UnknownTopic
-from frameworks.kit.eventlog.kafka_faults import NotAllowed, ReplicasAway, fault, translated
+from frameworks.kit.eventlog.kafka_faults import NotAllowed, ReplicasAway, TooFewReplicas, fault, translated
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def test_too_few_replicas_in_sync_may_be_tried_again() -> None:
     made = fault(KafkaError(KafkaError.NOT_ENOUGH_REPLICAS), "publishing to t")
     assert isinstance(made, Unavailable)
     assert made.code == "eventlog.replicas_away"
+    assert issubclass(TooFewReplicas, Unavailable)
 
 
 def test_what_the_library_raises_is_translated() -> None:

@@ -117,6 +117,16 @@ async def test_a_stream_somebody_deleted_comes_back(node: MediaNode) -> None:
     assert node.changed[-1] == ["addstream", "save"]
 
 
+async def test_a_stream_that_waits_another_time_for_its_publisher_is_repaired(node: MediaNode) -> None:
+    once = jobs.configure(node, CONSTANTS)
+    await once()
+    assert node.streams["live"]["inputtimeout"] == 12
+    node.streams["live"]["inputtimeout"] = 90
+    await once()
+    assert node.changed[-1] == ["addstream", "save"]
+    assert node.streams["live"]["inputtimeout"] == 12
+
+
 async def test_a_node_that_is_away_is_configured_when_it_comes(node: MediaNode) -> None:
     once = jobs.configure(node, CONSTANTS)
     node.away = True

@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from frameworks.media.helmsman.peers.mist import MistApi, NodeAway
+from frameworks.media.helmsman.service.storing import Held
+from frameworks.media.helmsman.service.telling import Said, Saying
 
 NAME = "live+q7w8e9r0t1y2u3i4o5p6a7s8d9f0g1h2"
 METRICS = {
@@ -32,6 +34,7 @@ class MistServer:
     """Answers as one did; `says` overrules it."""
 
     says: dict[str, Any] = field(default_factory=dict)
+    streams: dict[str, Any] = field(default_factory=dict)
     raw: bytes | None = None
     asked: list[dict[str, Any]] = field(default_factory=list)
 
@@ -39,7 +42,8 @@ class MistServer:
         if self.raw is not None:
             return httpx.Response(200, content=self.raw)
         if request.method == "GET":
-            return httpx.Response(200 if request.url.path == "/secret.json" else 404, json=METRICS)
+            status = 200 if request.url.path == "/secret.json" else 404
+            return httpx.Response(status, json=METRICS | {"streams": self.streams})
         # A body that is not called JSON is not read, and the answer is as if there had been no command.
         if request.headers.get("content-type") == "application/json":
             self.asked.append(msgspec.json.decode(request.content))
@@ -155,3 +159,37 @@ async def test_sessions_are_read_by_the_names_the_server_gives_its_columns(
 async def test_a_server_that_tells_no_sessions_has_none(api: MistApi, mist: MistServer, clients: Any) -> None:
     mist.says = {"clients": clients}
     assert await api.clients() == []
+
+
+async def test_what_a_node_holds_is_what_it_tells_and_a_mistserver_tells_nothing(
+    mist: MistServer, api: MistApi
+) -> None:
+    mist.streams = {
+        NAME: {"curr": [1, 1, 0, 0]},
+        "live+b": {"held": [5000, 12]},
+        "live+c": {"held": 3},
+        "d": 1,
+    }
+    assert await api.held() == {"live+b": Held(5000, 12)}
+
+
+async def test_metrics_that_are_no_object_are_no_answer(mist: MistServer, api: MistApi) -> None:
+    mist.raw = b"[]"
+    with pytest.raises(NodeAway):
+        await api.held()
+
+
+async def test_what_players_said_comes_in_rows_and_a_mistserver_knows_nothing(
+    mist: MistServer, api: MistApi
+) -> None:
+    assert await api.said("boot-1", 7) == Said("boot-1", [])
+    assert mist.asked[-1] == {"cmcd": {"iid": "boot-1", "after": 7}}
+    mist.says = {"cmcd": {"iid": "boot-2", "data": [[8, "s1", 1000, 'sid="p"']]}}
+    assert await api.said("boot-1", 7) == Said("boot-2", [Saying(8, "s1", 1000, 'sid="p"')])
+
+
+@pytest.mark.parametrize("said", [{"iid": 1, "data": []}, {"iid": "x"}, {"iid": "x", "data": [[1]]}])
+async def test_nonsense_of_players_is_no_answer(mist: MistServer, api: MistApi, said: dict[str, Any]) -> None:
+    mist.says = {"cmcd": said}
+    with pytest.raises(NodeAway):
+        await api.said("x", 0)

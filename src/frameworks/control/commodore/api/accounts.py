@@ -116,7 +116,7 @@ class OwnAccountCalls:
 
     async def SignOutEverywhere(self, request: pb.SignOutEverywhereRequest, call: Call) -> pb.Done:
         """End every session of the calling user."""
-        await self._sessions.close_all(call.tenant, _self(call))
+        await self._sessions.close_all(call.tenant, _self(call), asked=True)
         return pb.Done()
 
     async def DeleteAccount(self, request: pb.DeleteAccountRequest, call: Call) -> pb.Done:

@@ -1,5 +1,6 @@
 """Calls of the command line."""
 
+from frameworks.contracts.audit_trail import caller
 from frameworks.contracts.pb import commodore_v1_pb2 as pb
 from frameworks.control.commodore.api import encoding
 from frameworks.control.commodore.service.bootstrap import Bootstrap
@@ -22,6 +23,7 @@ class BootstrapCalls:
             first_name=request.first_name,
             last_name=request.last_name,
             operator=request.operator,
+            by=caller(call),
         )
         return encoding.user(user)
 

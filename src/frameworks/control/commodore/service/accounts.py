@@ -51,7 +51,7 @@ class Store(Protocol):
     async def send(self, tenant: UUID, link: Link | None, mail: Mail) -> None:
         """Keep a link and send the mail."""
 
-    async def verify(self, tenant: UUID, user_id: UUID) -> None:
+    async def verify(self, tenant: UUID, user_id: UUID, at: datetime) -> None:
         """Mark the user's address as confirmed."""
 
     async def set_password(
@@ -59,7 +59,9 @@ class Store(Protocol):
     ) -> None:
         """Replace the hash of a password."""
 
-    async def set_email(self, tenant: UUID, user_id: UUID, address: str, mail: Mail) -> None:
+    async def set_email(
+        self, tenant: UUID, user_id: UUID, address: str, mail: Mail, changed_at: datetime
+    ) -> None:
         """Replace a user's address and tell the old one; raises EmailTaken."""
 
     async def delete(self, tenant: UUID, user_id: UUID, now: datetime) -> bool:
@@ -110,7 +112,7 @@ class Accounts:
     async def verify_email(self, token: str) -> Session:
         """Confirm an address by the mailed token, and sign its owner in; raises BadLink."""
         tenant, link = await self._use(token, LinkKind.VERIFY)
-        await self._store.verify(tenant, link.user_id)
+        await self._store.verify(tenant, link.user_id, self._clock.now())
         log.info("user.verified", tenant_id=str(tenant), user_id=str(link.user_id))
         return await self._sessions.open(await self.me(tenant, link.user_id))
 
@@ -131,8 +133,9 @@ class Accounts:
         """Set a new password by the mailed token, and end all sessions; raises Invalid or BadLink."""
         password_hash = await self._passwords.hash(password(chosen))
         tenant, link = await self._use(token, LinkKind.RESET)
-        await self._store.set_password(tenant, link.user_id, password_hash, changed_at=self._clock.now())
-        await self._store.verify(tenant, link.user_id)
+        now = self._clock.now()
+        await self._store.set_password(tenant, link.user_id, password_hash, changed_at=now)
+        await self._store.verify(tenant, link.user_id, now)
         await self._sessions.close_all(tenant, link.user_id)
 
     async def confirm_email(self, token: str) -> None:
@@ -140,7 +143,7 @@ class Accounts:
         tenant, link = await self._use(token, LinkKind.CHANGE)
         user = await self.me(tenant, link.user_id)
         told = self._links.mail(LetterKind.CHANGED, user.email)
-        await self._store.set_email(tenant, user.id, link.new_email, told)
+        await self._store.set_email(tenant, user.id, link.new_email, told, self._clock.now())
         log.info("user.email_changed", tenant_id=str(tenant), user_id=str(user.id))
 
     async def me(self, tenant: UUID, user_id: UUID) -> User:

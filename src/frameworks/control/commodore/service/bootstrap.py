@@ -1,8 +1,10 @@
 """The first start: a user that exists, is confirmed, and has the password given."""
 
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
 from frameworks.control.commodore.domain.accounts import Link, User, email, email_hash, password, person
 from frameworks.control.commodore.domain.letters import Mail
 from frameworks.control.commodore.service.passwords import Passwords
@@ -27,13 +29,23 @@ class Store(Protocol):
     ) -> None:
         """Keep a new user."""
 
-    async def set_password(self, tenant: UUID, user_id: UUID, password_hash: str) -> None:
+    async def set_password(
+        self,
+        tenant: UUID,
+        user_id: UUID,
+        password_hash: str,
+        *,
+        changed_at: datetime | None = None,
+        by: Actor | None = None,
+    ) -> None:
         """Replace the hash of a password."""
 
-    async def set_operator(self, tenant: UUID, user_id: UUID, *, operator: bool) -> None:
+    async def set_operator(
+        self, tenant: UUID, user_id: UUID, at: datetime, *, operator: bool, by: Actor | None = None
+    ) -> None:
         """Make a user one of those who run the platform, or no longer."""
 
-    async def verify(self, tenant: UUID, user_id: UUID) -> None:
+    async def verify(self, tenant: UUID, user_id: UUID, at: datetime, *, by: Actor | None = None) -> None:
         """Mark the user's address as confirmed."""
 
 
@@ -47,21 +59,29 @@ class Bootstrap:
         self._clock = clock
 
     async def ensure_user(
-        self, address: str, chosen: str, *, first_name: str, last_name: str, operator: bool
+        self, address: str, chosen: str, *, first_name: str, last_name: str, operator: bool, by: Actor
     ) -> User:
         """A confirmed owner; an existing user keeps the tenant. Raises Invalid."""
-        address, password_hash = email(address), await self._passwords.hash(password(chosen))
+        address, chosen = email(address), password(chosen)
         known = await self._store.resolve_email(address)
         if known is None:
+            password_hash = await self._passwords.hash(chosen)
             known = await self._create(address, password_hash, (first_name, last_name), operator=operator)
         else:
-            await self._store.set_password(*known, password_hash)
-            await self._store.set_operator(*known, operator=operator)
-            await self._store.verify(*known)
+            now = self._clock.now()
+            if not await self._has(known, chosen):
+                password_hash = await self._passwords.hash(chosen)
+                await self._store.set_password(*known, password_hash, changed_at=now, by=by)
+            await self._store.set_operator(*known, now, operator=operator, by=by)
+            await self._store.verify(*known, now, by=by)
         found = await self._store.user(*known)
         assert found is not None
         log.info("user.ensured", tenant_id=str(known[0]), user_id=str(known[1]), operator=operator)
         return found[0]
+
+    async def _has(self, known: tuple[UUID, UUID], chosen: str) -> bool:
+        found = await self._store.user(*known)
+        return found is not None and await self._passwords.verify(found[1], chosen)
 
     async def _create(
         self, address: str, password_hash: str, names: tuple[str, str], *, operator: bool

@@ -42,7 +42,7 @@ class Store(Protocol):
     async def close(self, tenant: UUID, token_id: UUID, now: datetime) -> None:
         """End the session a token belongs to."""
 
-    async def close_all(self, tenant: UUID, user_id: UUID, now: datetime) -> None:
+    async def close_all(self, tenant: UUID, user_id: UUID, now: datetime, *, asked: bool = False) -> None:
         """End every session of a user."""
 
 
@@ -126,9 +126,12 @@ class Sessions:
         if found is not None:
             await self._store.close(*found, self._clock.now())
 
-    async def close_all(self, tenant: UUID, user_id: UUID) -> None:
-        """End every session of a user; access tokens live on for their few minutes."""
-        await self._store.close_all(tenant, user_id, self._clock.now())
+    async def close_all(self, tenant: UUID, user_id: UUID, *, asked: bool = False) -> None:
+        """End every session of a user; access tokens live on for their few minutes.
+
+        `asked` says that this was all the user wanted, and no part of something else.
+        """
+        await self._store.close_all(tenant, user_id, self._clock.now(), asked=asked)
         log.info("sessions.closed", tenant_id=str(tenant), user_id=str(user_id))
 
     async def _active(self, tenant: UUID, user_id: UUID) -> User:

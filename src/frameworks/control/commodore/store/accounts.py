@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from frameworks.contracts.audit import ANYBODY, Actor
 from frameworks.contracts.audit import user as actor
 from frameworks.contracts.audit_trail import note
 from frameworks.control.commodore.domain.accounts import EmailTaken, Link, LinkKind, User, email_hash
@@ -13,6 +14,10 @@ from frameworks.control.commodore.store import directory
 from frameworks.kit import outbox
 from frameworks.kit.sql import Connection, Database, Row, UniqueViolation
 
+_ASKED = {
+    LinkKind.RESET: "user.password_reset_requested",
+    LinkKind.CHANGE: "user.email_change_requested",
+}
 _COLUMNS = "id, tenant_id, email, first_name, last_name, role, operator, verified, active, created_at"
 
 
@@ -94,11 +99,16 @@ class AccountStore:
                 user.last_name,
             )
             await _mail(c, tenant, link, mail)
+            who = actor(user.id)
+            await note(c, "commodore", tenant, "user.registered", user.id, at=link.created_at, by=who)
 
     async def send(self, tenant: UUID, link: Link | None, mail: Mail) -> None:
         """Keep a link, which ends older ones of its kind, and send the mail."""
         async with self._db.tenant(tenant) as c:
             await _mail(c, tenant, link, mail)
+            if link is not None and (action := _ASKED.get(link.kind)):
+                who = actor(link.user_id) if link.kind is LinkKind.CHANGE else ANYBODY
+                await note(c, "commodore", tenant, action, link.user_id, at=link.created_at, by=who)
 
     async def use_link(self, tenant: UUID, link_id: UUID, kind: LinkKind, now: datetime) -> Link | None:
         """Use a link up, once; None when it is used, late or of another kind."""
@@ -114,17 +124,29 @@ class AccountStore:
             )
         return Link(**dict(row) | {"kind": kind}) if row else None
 
-    async def verify(self, tenant: UUID, user_id: UUID) -> None:
-        """Mark the user's address as confirmed."""
+    async def verify(self, tenant: UUID, user_id: UUID, at: datetime, *, by: Actor | None = None) -> None:
+        """Mark the user's address as confirmed; without `by` the user did it."""
         async with self._db.tenant(tenant) as c:
-            await c.execute(
-                "UPDATE commodore.users SET verified = true WHERE tenant_id = $1 AND id = $2", tenant, user_id
+            tag = await c.execute(
+                """UPDATE commodore.users SET verified = true
+                   WHERE tenant_id = $1 AND id = $2 AND NOT verified""",
+                tenant,
+                user_id,
             )
+            if tag == "UPDATE 1":
+                who = by or actor(user_id)
+                await note(c, "commodore", tenant, "user.verified", user_id, at=at, by=who)
 
     async def set_password(
-        self, tenant: UUID, user_id: UUID, password_hash: str, *, changed_at: datetime | None = None
+        self,
+        tenant: UUID,
+        user_id: UUID,
+        password_hash: str,
+        *,
+        changed_at: datetime | None = None,
+        by: Actor | None = None,
     ) -> None:
-        """Replace the hash of a password; `changed_at` says that the user chose another one."""
+        """Replace the hash of a password; `changed_at` says that another one was chosen, by the user unless `by`."""
         async with self._db.tenant(tenant) as c:
             await c.execute(
                 "UPDATE commodore.users SET password_hash = $3 WHERE tenant_id = $1 AND id = $2",
@@ -133,20 +155,28 @@ class AccountStore:
                 password_hash,
             )
             if changed_at is not None:
-                who = actor(user_id)
+                who = by or actor(user_id)
                 await note(c, "commodore", tenant, "user.password_changed", user_id, at=changed_at, by=who)
 
-    async def set_operator(self, tenant: UUID, user_id: UUID, *, operator: bool) -> None:
+    async def set_operator(
+        self, tenant: UUID, user_id: UUID, at: datetime, *, operator: bool, by: Actor | None = None
+    ) -> None:
         """Make a user one of those who run the platform, or no longer."""
+        said = {"operator": operator}
         async with self._db.tenant(tenant) as c:
-            await c.execute(
-                "UPDATE commodore.users SET operator = $3 WHERE tenant_id = $1 AND id = $2",
+            tag = await c.execute(
+                "UPDATE commodore.users SET operator = $3 WHERE tenant_id = $1 AND id = $2 AND operator <> $3",
                 tenant,
                 user_id,
                 operator,
             )
+            if tag == "UPDATE 1":
+                what = tenant, "user.operator_changed", user_id
+                await note(c, "commodore", *what, at=at, by=by, attributes=said)
 
-    async def set_email(self, tenant: UUID, user_id: UUID, address: str, mail: Mail) -> None:
+    async def set_email(
+        self, tenant: UUID, user_id: UUID, address: str, mail: Mail, changed_at: datetime
+    ) -> None:
         """Replace a user's address and tell the old one; raises EmailTaken."""
         try:
             async with self._db.tenant(tenant) as c:
@@ -159,6 +189,8 @@ class AccountStore:
                     address,
                 )
                 await _mail(c, tenant, None, mail)
+                who = actor(user_id)
+                await note(c, "commodore", tenant, "user.email_changed", user_id, at=changed_at, by=who)
         except UniqueViolation as error:
             raise EmailTaken("Another account has this e-mail address.") from error
 

@@ -51,6 +51,7 @@ class SessionStore:
             verdict = judge(token, await _successor_used(c, tenant, token_id))
             if verdict is Verdict.REVOKE:
                 await _revoke_family(c, tenant, token.family, now)
+                await note(c, "commodore", tenant, "session.revoked", token.family, at=now, by=None)
             if verdict in (Verdict.REVOKE, Verdict.REFUSE):
                 return verdict, None
             if verdict is Verdict.RECOVER:
@@ -69,16 +70,17 @@ class SessionStore:
     async def close(self, tenant: UUID, token_id: UUID, now: datetime) -> None:
         """End the session a token belongs to."""
         async with self._db.tenant(tenant) as c:
-            family = await c.fetchval(
-                "SELECT family FROM commodore.refresh_tokens WHERE tenant_id = $1 AND id = $2",
+            row = await c.fetchrow(
+                "SELECT family, user_id FROM commodore.refresh_tokens WHERE tenant_id = $1 AND id = $2",
                 tenant,
                 token_id,
             )
-            if family is not None:
-                await _revoke_family(c, tenant, family, now)
+            if row is not None and await _revoke_family(c, tenant, row["family"], now):
+                of = row["user_id"]
+                await note(c, "commodore", tenant, "user.signed_out", of, at=now, by=user(of))
 
-    async def close_all(self, tenant: UUID, user_id: UUID, now: datetime) -> None:
-        """End every session of a user."""
+    async def close_all(self, tenant: UUID, user_id: UUID, now: datetime, *, asked: bool = False) -> None:
+        """End every session of a user; `asked` says that this was all the user wanted."""
         async with self._db.tenant(tenant) as c:
             await c.execute(
                 """UPDATE commodore.refresh_tokens SET revoked_at = $3
@@ -87,6 +89,9 @@ class SessionStore:
                 user_id,
                 now,
             )
+            if asked:
+                what = tenant, "user.signed_out_everywhere", user_id
+                await note(c, "commodore", *what, at=now, by=user(user_id))
 
 
 async def _insert(c: Connection, tenant: UUID, token: RefreshToken) -> None:
@@ -126,11 +131,13 @@ async def _revoke_successors(c: Connection, tenant: UUID, token_id: UUID, now: d
     )
 
 
-async def _revoke_family(c: Connection, tenant: UUID, family: UUID, now: datetime) -> None:
-    await c.execute(
+async def _revoke_family(c: Connection, tenant: UUID, family: UUID, now: datetime) -> bool:
+    """Whether there was something left to revoke."""
+    tag = await c.execute(
         """UPDATE commodore.refresh_tokens SET revoked_at = $3
            WHERE tenant_id = $1 AND family = $2 AND revoked_at IS NULL""",
         tenant,
         family,
         now,
     )
+    return tag != "UPDATE 0"

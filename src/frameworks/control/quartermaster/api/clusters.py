@@ -42,7 +42,8 @@ class ClusterCalls:
 
     async def SetPreferredCluster(self, request: pb.SetPreferredClusterRequest, call: Call) -> pb.Cluster:
         """Serve the caller's tenant here when possible."""
-        return encoding.cluster(await self._clusters.prefer(call.tenant, request.cluster_id))
+        found = await self._clusters.prefer(call.tenant, request.cluster_id, by=caller(call))
+        return encoding.cluster(found)
 
     async def CreateEdgeCluster(
         self, request: pb.CreateEdgeClusterRequest, call: Call

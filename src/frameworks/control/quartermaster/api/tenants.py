@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from frameworks.contracts.audit_trail import caller
 from frameworks.contracts.pb import quartermaster_v1_pb2 as pb
 from frameworks.control.quartermaster.api import encoding
 from frameworks.control.quartermaster.domain import Invalid
@@ -41,11 +42,11 @@ class TenantCalls:
         if not call.principal.roles & _MAY_CHANGE:
             raise Forbidden("Only an owner or admin may change the tenant.")
         changes = {field.name: value for field, value in request.ListFields()}
-        return encoding.tenant(await self._tenants.update(call.tenant, changes))
+        return encoding.tenant(await self._tenants.update(call.tenant, changes, by=caller(call)))
 
     async def DeleteTenant(self, request: pb.DeleteTenantRequest, call: Call) -> pb.Done:
         """Switch a tenant off."""
-        await self._tenants.deactivate(encoding.tenant_id(request.tenant_id))
+        await self._tenants.deactivate(encoding.tenant_id(request.tenant_id), by=caller(call))
         return pb.Done()
 
     async def GetRouting(self, request: pb.GetRoutingRequest, call: Call) -> pb.Routing:

@@ -50,7 +50,9 @@ class Store(Protocol):
 class Preferences(Protocol):
     """Where a tenant's preferred cluster is kept."""
 
-    async def set_preferred(self, tenant: UUID, cluster_id: str, at: datetime) -> None:
+    async def set_preferred(
+        self, tenant: UUID, cluster_id: str, at: datetime, *, by: Actor | None = None
+    ) -> None:
         """Remember the cluster the tenant would rather be served by."""
 
 
@@ -95,12 +97,12 @@ class Clusters:
             raise NoSuchTenant("There is no such tenant.")
         return found
 
-    async def prefer(self, tenant: UUID, cluster_id: str) -> Cluster:
+    async def prefer(self, tenant: UUID, cluster_id: str, *, by: Actor | None = None) -> Cluster:
         """Make this the cluster the tenant is served by when possible; raises NoSuchCluster or NotEntitled."""
         now = self._clock.now()
         await self._store.cluster(tenant, cluster_id, now)
         await self._store.require_entitled(tenant, cluster_id, now)
-        await self._preferences.set_preferred(tenant, cluster_id, now)
+        await self._preferences.set_preferred(tenant, cluster_id, now, by=by)
         log.info("cluster.preferred", tenant_id=str(tenant), cluster_id=cluster_id)
         return await self._store.cluster(tenant, cluster_id, now)
 

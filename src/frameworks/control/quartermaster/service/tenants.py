@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
 from frameworks.control.quartermaster.domain import (
     NoSuchCluster,
     NoSuchTenant,
@@ -32,10 +33,12 @@ class Store(Protocol):
     async def tenant(self, tenant: UUID) -> Tenant | None:
         """The tenant's own row."""
 
-    async def update(self, tenant: UUID, changes: Mapping[str, str], at: datetime) -> Tenant:
+    async def update(
+        self, tenant: UUID, changes: Mapping[str, str], at: datetime, *, by: Actor | None = None
+    ) -> Tenant:
         """Change what is named; raises NoSuchTenant or Taken."""
 
-    async def deactivate(self, tenant: UUID, at: datetime) -> None:
+    async def deactivate(self, tenant: UUID, at: datetime, *, by: Actor | None = None) -> None:
         """Switch the tenant off and free its names."""
 
 
@@ -86,15 +89,15 @@ class Tenants:
             raise NoSuchCluster("There is no such cluster.")
         return owner
 
-    async def update(self, tenant: UUID, changes: Mapping[str, str]) -> Tenant:
+    async def update(self, tenant: UUID, changes: Mapping[str, str], *, by: Actor | None = None) -> Tenant:
         """Change the tenant's name or looks; raises Invalid, Taken, NoSuchTenant."""
-        updated = await self._store.update(tenant, tenant_changes(changes), self._clock.now())
+        updated = await self._store.update(tenant, tenant_changes(changes), self._clock.now(), by=by)
         log.info("tenant.updated", tenant_id=str(tenant), fields=sorted(changes))
         return updated
 
-    async def deactivate(self, tenant: UUID) -> None:
+    async def deactivate(self, tenant: UUID, *, by: Actor | None = None) -> None:
         """Switch the tenant off; it can not be switched on again."""
-        await self._store.deactivate(tenant, self._clock.now())
+        await self._store.deactivate(tenant, self._clock.now(), by=by)
         log.info("tenant.deactivated", tenant_id=str(tenant))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
+from frameworks.contracts.audit import Actor
 from frameworks.contracts.audit_trail import note
 from frameworks.control.quartermaster.domain import SHARED_PRIORITY, NoSuchTenant, Taken, Tenant
 from frameworks.kit.sql import Connection, Database, UniqueViolation
@@ -56,7 +57,9 @@ class TenantStore:
             )
         return Tenant(**row) if row else None
 
-    async def update(self, tenant: UUID, changes: Mapping[str, str], at: datetime) -> Tenant:
+    async def update(
+        self, tenant: UUID, changes: Mapping[str, str], at: datetime, *, by: Actor | None = None
+    ) -> Tenant:
         """Change what is named; raises NoSuchTenant, or Taken for a subdomain or domain of another tenant."""
         names = [name for name in _CHANGEABLE if name in changes]
         assignments = "".join(f"{name} = ${place}, " for place, name in enumerate(names, start=3))
@@ -72,13 +75,19 @@ class TenantStore:
                     at,
                     *(changes[name] for name in names),
                 )
+                if row is not None:
+                    what = tenant, "tenant.updated", tenant
+                    said = {"changed": ",".join(names)}
+                    await note(c, "quartermaster", *what, at=at, by=by, attributes=said)
         except UniqueViolation as error:
             raise Taken("This name belongs to another tenant.") from error
         if row is None:
             raise NoSuchTenant("There is no such tenant.")
         return Tenant(**row)
 
-    async def set_preferred(self, tenant: UUID, cluster_id: str, at: datetime) -> None:
+    async def set_preferred(
+        self, tenant: UUID, cluster_id: str, at: datetime, *, by: Actor | None = None
+    ) -> None:
         """Remember the cluster the tenant would rather be served by."""
         async with self._db.tenant(tenant) as c:
             await c.execute(
@@ -88,8 +97,9 @@ class TenantStore:
                 cluster_id,
                 at,
             )
+            await note(c, "quartermaster", tenant, "cluster.preferred", cluster_id, at=at, by=by)
 
-    async def deactivate(self, tenant: UUID, at: datetime) -> None:
+    async def deactivate(self, tenant: UUID, at: datetime, *, by: Actor | None = None) -> None:
         """Switch the tenant off, and free its idempotency key, subdomain and domain; the row stays for history."""
         async with self._db.tenant(tenant) as c:
             await c.execute(
@@ -102,7 +112,7 @@ class TenantStore:
                    WHERE tenant_id = $1 AND kind IN ('idempotency', 'subdomain', 'custom_domain')""",
                 tenant,
             )
-            await note(c, "quartermaster", tenant, "tenant.closed", tenant, at=at, by=None)
+            await note(c, "quartermaster", tenant, "tenant.closed", tenant, at=at, by=by)
 
 
 async def _insert(c: Connection, tenant: Tenant) -> None:

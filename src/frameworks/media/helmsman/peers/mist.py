@@ -8,6 +8,8 @@ import msgspec
 from frameworks.kit.errors import Unavailable
 from frameworks.media.helmsman.service.measuring import LiveStream, NodeReading
 from frameworks.media.helmsman.service.sampling import ClientReading
+from frameworks.media.helmsman.service.storing import Held
+from frameworks.media.helmsman.service.telling import Said
 
 FIELDS = [
     "viewers",
@@ -98,14 +100,38 @@ class MistApi:
         rows = [dict(zip(names, row, strict=False)) for row in clients.get("data") or []]
         return [_client(row) for row in rows if row.get("sessid")]
 
-    async def reading(self) -> NodeReading:
-        """The node's counters."""
+    async def held(self) -> dict[str, Held]:
+        """What the node holds of each stream; of a MistServer nothing is known."""
+        streams = (await self._metrics()).get("streams") or {}
+        told = ((name, row.get("held")) for name, row in streams.items() if isinstance(row, dict))
+        return {
+            name: Held(*map(_count, two)) for name, two in told if isinstance(two, list) and len(two) == 2
+        }
+
+    async def said(self, iid: str, after: int) -> Said:
+        """What players told of themselves after a number; of a MistServer nothing is known."""
+        told = (await self.call(cmcd={"iid": iid, "after": after})).get("cmcd")
+        if not isinstance(told, dict):
+            return Said(iid, [])
+        try:
+            return msgspec.convert(told, Said)
+        except msgspec.ValidationError as error:
+            raise NodeAway(f"The media node tells nonsense of its players: {error}") from error
+
+    async def _metrics(self) -> dict[str, Any]:
         try:
             response = await self._client.get(f"/{self._secret}.json")
             response.raise_for_status()
             found = msgspec.json.decode(response.content)
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             raise NodeAway(f"The media node's metrics do not answer: {error}") from error
+        if not isinstance(found, dict):
+            raise NodeAway("The media node's metrics are no object.")
+        return found
+
+    async def reading(self) -> NodeReading:
+        """The node's counters."""
+        found = await self._metrics()
         up, down = (found.get("bw") or [0, 0])[:2]
         spared_up, spared_down = (found.get("obw") or [0, 0])[:2]
         return NodeReading(

@@ -57,6 +57,7 @@ class Session(msgspec.Struct):
     opened_at: int
     correlation: str = ""
     tenant_id: str = ""
+    place: dict[str, Any] = {}
 
 
 class SessionNoted(msgspec.Struct, frozen=True, tag="session"):
@@ -196,13 +197,14 @@ class Viewing:
             self._at(trigger),
             correlation,
             stream.tenant_id,
+            place_body(self._geo.place(address)),
         )
         self.sessions[session] = opened
         body: dict[str, Any] = {
             "action": "connect",
             "session_id": self.session_name(session, opened),
             "connector": connector,
-            "place": place_body(self._geo.place(address)),
+            "place": opened.place,
             "viewer_hash": opened.address_hash,
         }
         try:

@@ -11,6 +11,7 @@ from frameworks.media.mist.api.reports import Reports
 from frameworks.media.mist.api.storage import Storage
 from frameworks.media.mist.hub.audience import Audience
 from frameworks.media.mist.hub.doorway import Doorway
+from frameworks.media.mist.hub.sayings import Sayings
 from frameworks.media.mist.hub.streams import Hub
 from frameworks.media.mist.protocols.trigger import TRIGGERS
 
@@ -37,6 +38,7 @@ class Controller:
         doorway: Doorway,
         storage: Storage,
         reports: Reports,
+        sayings: Sayings,
         *,
         instance: str,
         version: str,
@@ -47,6 +49,7 @@ class Controller:
         self._doorway = doorway
         self._storage = storage
         self._reports = reports
+        self._sayings = sayings
         self._instance = instance
         self._version = version
         self._commands: dict[str, Callable[[Any], dict[str, Any]]] = {
@@ -59,6 +62,7 @@ class Controller:
             "active_streams": lambda value: {"active_streams": reports.active_streams(value)},
             "clients": lambda value: {"clients": reports.clients(value)},
             "totals": self._totals,
+            "cmcd": self._cmcd,
             "stop_sessions": self._stop_sessions,
             "stop_sessid": self._stop_sessid,
             "invalidate_sessions": self._invalidate_sessions,
@@ -121,6 +125,13 @@ class Controller:
         return {
             "totals": {"fields": ["clients", "upbytes", "downbytes"], "start": now, "end": now, "data": [row]}
         }
+
+    def _cmcd(self, value: object) -> dict[str, Any]:
+        """What players told after a number, of this instance; what its asker has, is not told again."""
+        asked = value if isinstance(value, dict) else {}
+        after = asked.get("after") if asked.get("iid") == self._instance else 0
+        found = self._sayings.after(after if isinstance(after, int) else 0)
+        return {"cmcd": {"iid": self._instance, "data": [saying.row for saying in found]}}
 
     def _stop_sessions(self, value: object) -> dict[str, Any]:
         for wanted in _names(value):

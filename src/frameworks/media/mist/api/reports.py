@@ -41,14 +41,17 @@ class Reports:
         storage: Storage,
         tallies: Mapping[str, Tally],
         *,
+        posters: Callable[[str], int],
         public: str,
     ) -> None:
+        """`posters` tells the bytes of the poster kept of a stream."""
         self.machine = Machine()
         self._clock = clock
         self._hub = hub
         self._audience = audience
         self._storage = storage
         self._tallies = tallies
+        self._posters = posters
         self._public = public
         self._gone = Totals()
 
@@ -184,9 +187,7 @@ class Reports:
             "tot": [totals.viewers, totals.inputs, 0, 0],
             "pkts": [0, 0, 0],
             "logs": 0,
-            "streams": {
-                stream.name: _stream_metrics(stream, counts.get(stream.name, 0)) for stream in active
-            },
+            "streams": {stream.name: self._stream(stream, counts.get(stream.name, 0)) for stream in active},
             "output_counts": self._connectors(),
             "outputs": {
                 "CMAF": f"{self._public}/cmaf/$/index.m3u8",
@@ -199,6 +200,12 @@ class Reports:
             "loc": self._storage.location,
             "tags": [],
         }
+
+    def _stream(self, stream: LiveStream, viewers: int) -> dict[str, Any]:
+        poster = self._posters(stream.name)
+        size, files = stream.held()
+        held = [size + poster, files + bool(poster)]
+        return _stream_metrics(stream, viewers) | {"held": held}
 
     def _connectors(self) -> dict[str, int]:
         found: dict[str, int] = {}

@@ -299,6 +299,12 @@ class Rendition:
         opened = self._open_at / self._scale if self._open is not None else newest
         return opened - kept, newest
 
+    def held(self) -> tuple[int, int]:
+        """(bytes, segments) in memory, the open segment's parts among them."""
+        segments = [*self._closed, self._open] if self._open is not None else list(self._closed)
+        inits = sum(map(len, self._inits.values()))
+        return inits + sum(segment.size() for segment in segments), len(self._inits) + len(segments)
+
     def bitrate(self) -> tuple[int, int]:
         """(peak, average) bits per second over the kept segments."""
         rates = [8 * s.size() / s.duration for s in self._closed if s.duration and s.duration > 0.5]

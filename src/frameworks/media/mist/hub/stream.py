@@ -321,6 +321,11 @@ class LiveStream:
         spans = [r.span for r in self.renditions.values() if r.last_dts is not None]
         return (min(s[0] for s in spans), max(s[1] for s in spans)) if spans else (0.0, 0.0)
 
+    def held(self) -> tuple[int, int]:
+        """(bytes, segments) of every track in memory."""
+        sizes = [rendition.held() for rendition in self.renditions.values()]
+        return sum(size for size, _ in sizes), sum(count for _, count in sizes)
+
     def health(self) -> dict[str, Any]:
         """The health object of STREAM_BUFFER and `active_streams`."""
         found: dict[str, Any] = {}

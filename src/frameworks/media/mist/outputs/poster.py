@@ -53,6 +53,11 @@ class Painter:
                 self._waiting -= 1
         return made.jpeg or None if made else None
 
+    def kept(self, stream: str) -> int:
+        """Bytes of the poster kept of a stream."""
+        made = self._made.get(stream)
+        return len(made.jpeg) if made is not None else 0
+
     async def _paint(self, stream: str, track: Track, picture: bytes) -> _Made:
         now, made = self._clock.monotonic(), self._made.pop(stream, None)
         if made is None or (now - made.at >= FRESH and made.source is not picture):

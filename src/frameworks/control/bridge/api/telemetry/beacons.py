@@ -9,11 +9,16 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from frameworks.contracts.pb import events_v1_pb2 as events
-from frameworks.contracts.viewing import LONGEST_ARTIFACT, WATCHED_BUCKET, left_before_start, watched
+from frameworks.contracts.viewing import (
+    HIGHEST_KBPS,
+    LONGEST_ARTIFACT,
+    LONGEST_MS,
+    WATCHED_BUCKET,
+    left_before_start,
+    watched,
+)
 from frameworks.kit.errors import Refusal
 
-LONGEST_MS = 86_400_000
-HIGHEST_KBPS = 1_000_000
 MOST_PARTS = 4096
 
 Millis = Annotated[int, msgspec.Meta(ge=0, le=LONGEST_MS)]

@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar, Protocol
 from uuid import UUID
 
@@ -11,12 +11,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from frameworks.contracts import telemetry, topics
+from frameworks.contracts import cmcd, telemetry, topics
+from frameworks.contracts.cmcd_sessions import Sessions
 from frameworks.contracts.metrics import bridge as metrics
 from frameworks.contracts.pb import events_v1_pb2 as events
 from frameworks.contracts.telemetry import Subject
-from frameworks.control.bridge.api.telemetry import beacons, cmcd
-from frameworks.control.bridge.api.telemetry.sessions import Sessions
+from frameworks.control.bridge.api.telemetry import beacons
 from frameworks.control.bridge.peers import SERVICE
 from frameworks.control.bridge.transport.ratelimit import Buckets
 from frameworks.kit import http
@@ -173,9 +173,11 @@ class TelemetryDoor:
         outcomes = set()
         for found in self._sessions.take(_owner(subject), reports, now_ms):
             if found.boot is not None:
-                outcomes.add(self._publish_boot(subject, found.boot, found.session.session_id, place))
+                boot = events.PlayerBoot(**asdict(found.boot))
+                outcomes.add(self._publish_boot(subject, boot, found.session.session_id, place))
             if found.taken:
-                outcomes.add(self._publish_session(subject, found.session, place))
+                session = events.PlayerSession(**asdict(found.session))
+                outcomes.add(self._publish_session(subject, session, place))
         return "taken" if "taken" in outcomes else "repeated"
 
     def _subject(self, token: str, content: str) -> Subject:

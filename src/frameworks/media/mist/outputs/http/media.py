@@ -5,16 +5,19 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from frameworks.contracts import cmcd
 from frameworks.kit.clock import Clock
 from frameworks.kit.errors import Fault, Kind
 from frameworks.media.mist.hub.audience import Session
 from frameworks.media.mist.hub.doorway import Doorway, Offline, SessionRefused, Visit
 from frameworks.media.mist.hub.rendition import Rendition
+from frameworks.media.mist.hub.sayings import Sayings
 from frameworks.media.mist.hub.stream import LiveStream
 from frameworks.media.mist.outputs.http.connection import Exchange
 from frameworks.media.mist.outputs.http.waiting import hold
 from frameworks.media.mist.protocols import hls
 from frameworks.media.mist.protocols.hls import Variant
+from frameworks.media.mist.protocols.http1 import Request
 
 PLAYLIST = "application/vnd.apple.mpegurl"
 MP4 = "video/mp4"
@@ -26,6 +29,7 @@ NUMBER = re.compile(r"\d{1,12}")
 START_SECONDS = 8.0
 """How long the first playlist of a stream that is just starting is waited for."""
 START_POLL = 0.1
+SESSION_HEADER = "cmcd-session"
 SAFE_IN_TOKEN = "-._~="
 
 
@@ -58,9 +62,10 @@ class _Reply:
 class MediaRoutes:
     """Serves what the hub holds; a viewer already let in is answered without a task of its own."""
 
-    def __init__(self, clock: Clock, doorway: Doorway) -> None:
+    def __init__(self, clock: Clock, doorway: Doorway, sayings: Sayings) -> None:
         self._clock = clock
         self._doorway = doorway
+        self._sayings = sayings
 
     def serve(self, exchange: Exchange, wanted: Wanted) -> Coroutine[None, None, None] | None:
         """Answer, hold, or return what has to be awaited to answer."""
@@ -72,6 +77,8 @@ class MediaRoutes:
 
     def _reply(self, exchange: Exchange, wanted: Wanted, stream: LiveStream, session: Session) -> _Reply:
         session.received += exchange.request.size
+        if said := _said(exchange.request):
+            self._sayings.note(session.id, said)
         return _Reply(exchange, stream, session, wanted.visit.connector)
 
     async def _enter(self, exchange: Exchange, wanted: Wanted) -> None:
@@ -181,6 +188,14 @@ class MediaRoutes:
             reply.exchange.fail(404, "That part is gone, or does not exist.")
             return
         reply.send(self._clock.monotonic(), MP4, [segment.parts[number].data], KEPT, ranged=True)
+
+
+def _said(request: Request) -> str:
+    """What the player tells of itself."""
+    said = request.query.get("CMCD")
+    if said is not None:
+        return said
+    return cmcd.read_headers(request.headers) if SESSION_HEADER in request.headers else ""
 
 
 def _refuse(exchange: Exchange, wanted: Wanted, fault: Fault) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from frameworks.control.bridge.api.telemetry.beacons import HIGHEST_KBPS, LONGEST_MS
+from frameworks.contracts.viewing import HIGHEST_KBPS, LONGEST_MS
 from frameworks.kit import structured_fields as sf
 from frameworks.kit.errors import Refusal
 

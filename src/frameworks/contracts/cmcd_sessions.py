@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
-from frameworks.contracts.pb import events_v1_pb2 as events
+from frameworks.contracts.cmcd import Report
 from frameworks.contracts.viewing import LONGEST_ARTIFACT, left_before_start
-from frameworks.control.bridge.api.telemetry.cmcd import Report
 
 MOST_SESSIONS = 20_000
 LONGEST_GAP = 600_000
@@ -20,6 +19,7 @@ LONGEST_GAP = 600_000
 FRESH = 1
 """A session is met at its beginning when its first report has at most this sequence number."""
 OVER = frozenset("efq")
+REPORT = "cmcd"
 
 
 @dataclass(slots=True)
@@ -37,11 +37,45 @@ class _Known:
 
 
 @dataclass(slots=True)
-class Found:
-    """What a body's reports of one session come to."""
+class Boot:
+    """How a session came to its first frame, or did not, with the field names of the event message."""
 
-    session: events.PlayerSession
-    boot: events.PlayerBoot | None = None
+    session_id: str
+    outcome: str
+    first_frame_ms: int = 0
+    protocol: str = ""
+    error: str = ""
+    report: str = REPORT
+
+
+@dataclass(slots=True)
+class Session:
+    """What a session lived through since its report before, with the field names of the event message."""
+
+    session_id: str
+    sequence: int = 0
+    played_ms: int = 0
+    stalled_ms: int = 0
+    stalls: int = 0
+    bitrate_ms: int = 0
+    switches: int = 0
+    latency_ms_sum: int = 0
+    latency_samples: int = 0
+    reached_s: int = 0
+    final: bool = False
+    failed: bool = False
+    left_before_start: bool = False
+    protocol: str = ""
+    error: str = ""
+    report: str = REPORT
+
+
+@dataclass(slots=True)
+class Found:
+    """What reports of one session that came together amount to."""
+
+    session: Session
+    boot: Boot | None = None
     repeated: int = 0
     """Reports that were seen before."""
     taken: int = 0
@@ -51,6 +85,7 @@ class Found:
 class Sessions:
     """Sessions by whose they are and what they call themselves; the one silent for longest is forgotten first."""
 
+    longest_gap: int = LONGEST_GAP
     _known: OrderedDict[tuple[str, str], _Known] = field(default_factory=OrderedDict)
 
     def take(self, owner: str, reports: Sequence[Report], now_ms: int) -> list[Found]:
@@ -66,13 +101,16 @@ class Sessions:
         reports.sort(key=lambda report: (report.sequence is not None, report.sequence or 0))
         if known is None:
             known = _met(reports[0])
-        found = Found(events.PlayerSession(session_id=name, report="cmcd"))
+        found = Found(Session(name))
         for report in reports:
             if report.sequence is not None and report.sequence <= known.sequence:
                 found.repeated += 1
                 continue
             found.taken += 1
-            _add(found, known, report, report.at_ms if report.at_ms is not None else now_ms)
+            at_ms = report.at_ms if report.at_ms is not None else now_ms
+            elapsed = min(max(at_ms - known.at_ms, 0), self.longest_gap) if known.reports else 0
+            _add(found, known, report, elapsed)
+            known.at_ms = max(at_ms, known.at_ms)
         found.session.sequence = known.sequence if known.sequence >= 0 else known.reports
         self._known[(owner, name)] = known
         if len(self._known) > MOST_SESSIONS:
@@ -87,15 +125,13 @@ def _met(first: Report) -> _Known:
     return _Known(stalls=stalls, stalled_ms=stalled, shown=True, booted=True)
 
 
-def _add(found: Found, known: _Known, report: Report, at_ms: int) -> None:
-    elapsed = min(max(at_ms - known.at_ms, 0), LONGEST_GAP) if known.reports else 0
+def _add(found: Found, known: _Known, report: Report, elapsed: int) -> None:
     _pass(found.session, known, elapsed)
     _stalls(found.session, known, report, elapsed)
     _start(found, known, report)
     _media(found.session, known, report)
     known.state = _state(known, report)
     known.shown = known.shown or known.state == "p"
-    known.at_ms = max(at_ms, known.at_ms)
     known.sequence = known.sequence if report.sequence is None else report.sequence
     known.reports += 1
 
@@ -107,13 +143,13 @@ def _state(known: _Known, report: Report) -> str:
     return "s" if report.starting and not known.shown else "p"
 
 
-def _pass(session: events.PlayerSession, known: _Known, elapsed: int) -> None:
+def _pass(session: Session, known: _Known, elapsed: int) -> None:
     if known.state == "p":
         session.played_ms += elapsed
         session.bitrate_ms += elapsed * known.bitrate
 
 
-def _stalls(session: events.PlayerSession, known: _Known, report: Report, elapsed: int) -> None:
+def _stalls(session: Session, known: _Known, report: Report, elapsed: int) -> None:
     """Totals win over single durations, durations over the time spent in the state."""
     if report.stalled_ms is not None:
         session.stalled_ms += max(report.stalled_ms - known.stalled_ms, 0)
@@ -149,18 +185,12 @@ def _start(found: Found, known: _Known, report: Report) -> None:
     known.booted = found.boot is not None
 
 
-def _boot(session: events.PlayerSession, outcome: str, report: Report) -> events.PlayerBoot:
-    return events.PlayerBoot(
-        session_id=session.session_id,
-        outcome=outcome,
-        first_frame_ms=min(report.start_delay_ms or 0, LONGEST_GAP),
-        protocol=report.protocol,
-        error=report.error,
-        report="cmcd",
-    )
+def _boot(session: Session, outcome: str, report: Report) -> Boot:
+    first_frame = min(report.start_delay_ms or 0, LONGEST_GAP)
+    return Boot(session.session_id, outcome, first_frame, report.protocol, report.error)
 
 
-def _media(session: events.PlayerSession, known: _Known, report: Report) -> None:
+def _media(session: Session, known: _Known, report: Report) -> None:
     if report.bitrate_kbps:
         session.switches += known.bitrate not in (0, report.bitrate_kbps)
         known.bitrate = report.bitrate_kbps

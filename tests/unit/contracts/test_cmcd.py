@@ -1,13 +1,15 @@
 """CMCD: reports of other people's players, written by the reference encoder, come to the same sums as ours."""
 
+from dataclasses import asdict, fields
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frameworks.contracts import cmcd
+from frameworks.contracts.cmcd import BadCmcd, Report
+from frameworks.contracts.cmcd_sessions import LONGEST_GAP, Boot, Found, Session, Sessions
 from frameworks.contracts.pb import events_v1_pb2 as events
-from frameworks.control.bridge.api.telemetry import cmcd
-from frameworks.control.bridge.api.telemetry.cmcd import BadCmcd, Report
-from frameworks.control.bridge.api.telemetry.sessions import LONGEST_GAP, Found, Sessions
 
 SID = "6e2fb550-c457-11e9-bb97-0800200c9a66"
 # Written by @svta/cml-cmcd 2.7.0, version 2, event mode.
@@ -41,7 +43,7 @@ def test_a_session_in_one_body_comes_to_its_sums() -> None:
 
 
 def test_line_by_line_it_comes_to_the_same() -> None:
-    sessions, total = Sessions(), events.PlayerSession()
+    sessions, total = Sessions(), Session("")
     boots = []
     for line in VIEWING.splitlines():
         found = taken(sessions, line)
@@ -170,5 +172,16 @@ def test_no_order_of_reports_makes_a_sum_that_can_not_be(lines: list[dict[str, o
     body = "\n".join(",".join(f"{key}={value}" for key, value in line.items()) for line in lines)
     for found in Sessions().take("t", cmcd.read_events(body.encode()), NOW):
         assert 0 <= found.session.played_ms <= len(lines) * LONGEST_GAP
+        assert events.PlayerSession(**asdict(found.session)).IsInitialized()
         assert found.session.stalls <= 10**13
         assert not (found.session.failed and found.session.left_before_start)
+
+
+def test_sums_have_the_names_of_the_events_fields() -> None:
+    for sums, message in ((Session, events.PlayerSession), (Boot, events.PlayerBoot)):
+        assert {field.name for field in fields(sums)} <= set(message.DESCRIPTOR.fields_by_name)
+
+
+def test_whoever_knows_better_says_how_long_a_silence_may_be() -> None:
+    body = b'sid="a",sn=0,sta=p,ts=0,e=t,v=2\nsid="a",sn=1,sta=p,ts=99999,e=t,v=2'
+    assert taken(Sessions(longest_gap=20_000), body).session.played_ms == 20_000
