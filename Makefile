@@ -8,8 +8,10 @@ PYTHON ?= python3
 ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$(PATH)
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
+# Tests start hundreds of Python processes: without bytecode each of them would compile all it imports once more.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help up check test unit contract flows browser sdk explore lint types protos deps console bench bench-faults clean doctor
+.PHONY: help up check test unit contract flows browser sdk clients faults explore lint types protos deps console bench bench-faults clean doctor
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | column -t -s "$$(printf '\t')"
@@ -66,13 +68,18 @@ sdk: $(VENV)/.installed console ## The official SDK, unmodified, against the pla
 browser: $(VENV)/.installed console ## The browser journey, and axe over the pages
 	@pytest -q tests/browser $(ARGS)
 
-# The two longest wait for engines and clocks most of their time, so they share the machine.
-IN_ONE_PIECE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
-
-test: deps check console ## Everything; does all its set-up
-	@$(MAKE) -j2 $(IN_ONE_PIECE) contract flows
+clients: $(VENV)/.installed console
 	@pytest -q tests/sdk tests/browser $(ARGS)
+
+faults: $(VENV)/.installed
 	@pytest -q tests/faults $(ARGS)
+
+# Suites wait for engines and clocks much of their time, so two at a time share the machine; the longest begin.
+TWO_AT_A_TIME := -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+test: deps $(VENV)/.installed console ## Everything; does all its set-up
+	@$(MAKE) $(TWO_AT_A_TIME) unit types lint
+	@$(MAKE) $(TWO_AT_A_TIME) flows contract clients faults
 
 protos: $(VENV)/.installed ## Generate contracts/pb from proto/
 	@$(BIN)/python tools/protos.py
@@ -80,8 +87,10 @@ protos: $(VENV)/.installed ## Generate contracts/pb from proto/
 bench: $(VENV)/.installed console ## Measure every claim (minutes)
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-bench-faults: $(VENV)/.installed ## Kill and pause every part in 50 seeded runs (a quarter of an hour)
-	@pytest -q tests/faults --seeds 50 $(ARGS)
+bench-faults: $(VENV)/.installed ## Kill and pause every part in 50 seeded runs, and in 15 on Kafka where Java is (half an hour)
+	@pytest -q tests/faults --seeds 50 --larger 2 $(ARGS)
+	@if $(BIN)/python -c 'from frameworks.engines.kafka_maven import missing; raise SystemExit(bool(missing()))'; then \
+		pytest -q tests/faults/test_seeds.py tests/faults/test_then_replayed.py --seeds 15 --log kafka $(ARGS); fi
 
 clean: ## Remove what was built (not the data directory)
 	@rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/frameworks/support/console/static web/console/node_modules

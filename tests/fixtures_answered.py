@@ -4,15 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
-import httpx
 import pytest
+from fixtures_http import http_client
 from fixtures_platform import Platform, Tenant
-from livepeer_frameworks import AsyncFrameWorksClient
 
 from frameworks.contracts.pb import commodore_v1_pb2 as commodore
+
+if TYPE_CHECKING:
+    from livepeer_frameworks import AsyncFrameWorksClient
+
+    Client = AsyncFrameWorksClient
+else:
+    Client = Any  # its import takes seconds, and this file is loaded for all tests
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,17 +40,18 @@ def _refuse_partial(found: Any) -> None:
     raise AssertionError(f"partial answer: {found.errors}")
 
 
-Client = AsyncFrameWorksClient
 SdkFactory = Callable[..., Client]
 
 
 def client_of(tenant: Tenant | None, platform: Platform, *, token: str | None = None) -> Client:
     """The SDK as a tenant's program uses it; without a tenant, as the public does."""
+    from livepeer_frameworks import AsyncFrameWorksClient
+
     given = token or (tenant.api_token if tenant else None)
     return AsyncFrameWorksClient(
         url=f"{platform.url('front')}/graphql",
         token=given,
-        http_client=httpx.AsyncClient(timeout=UNHURRIED),
+        http_client=http_client(timeout=UNHURRIED),
         on_partial_errors=_refuse_partial,
     )
 
@@ -106,9 +113,7 @@ async def watch(platform: Platform, playback_id: str, *, agent: str = "Tester/1.
 
 
 async def _play(url: str, agent: str, viewer: Viewer) -> None:
-    async with httpx.AsyncClient(
-        headers={"user-agent": agent}, follow_redirects=True, timeout=UNHURRIED
-    ) as http:
+    async with http_client(headers={"user-agent": agent}, follow_redirects=True, timeout=UNHURRIED) as http:
         master = await http.get(url)
         media = urljoin(str(master.url), _lines(master.text)[0])
         seen: set[str] = set()

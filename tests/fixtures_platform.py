@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from fixtures_http import http_client
 
 from frameworks.cli.layout import LOOPBACK_PORTS, PUBLIC_PORTS
 from frameworks.contracts.pb import commodore_v1_pb2 as commodore
@@ -32,10 +32,15 @@ SCOPES = (
 )
 
 
+SLOTS, APART = 220, 60
+"""Platforms side by side, and ports from one to the next: all below those a kernel gives to whoever connects."""
+
+
 def free_offset() -> int:
     """A port offset at which every port of a platform is free."""
     ports = (PUBLIC_PORTS | LOOPBACK_PORTS).values()
-    for offset in range(11_000 + os.getpid() % 400 * 60, 44_000, 60):
+    for slot in range(SLOTS):
+        offset = 1_000 + (os.getpid() + slot) % SLOTS * APART
         if all(_is_free(port + offset) for port in ports):
             return offset
     raise RuntimeError("no free ports for a platform")
@@ -110,7 +115,7 @@ class Tenant:
 
     async def post(self, query: str, **variables: Any) -> dict[str, Any]:
         """Run a document; the whole answer."""
-        async with httpx.AsyncClient(timeout=15.0) as client:
+        async with http_client(timeout=15.0) as client:
             response = await client.post(
                 self.graphql_url,
                 json={"query": query, "variables": variables},
@@ -190,7 +195,7 @@ class Platform:
 
     async def play(self, playback_id: str) -> dict[str, Any]:
         """Foghorn's JSON answer for a playback id."""
-        async with httpx.AsyncClient(timeout=10.0) as client:
+        async with http_client(timeout=10.0) as client:
             answer = await client.get(
                 f"{self.url('front')}/play/{playback_id}", headers={"accept": "application/json"}
             )
@@ -253,7 +258,23 @@ def start_platform(
     return platform
 
 
-ASKED_FOR = {"BRIDGE_REQUESTS_TOLD_EVERY": "1s", "CONSOLE_PLAYER_TELEMETRY": "true"}
+SOON = {
+    "COMMODORE_PASSWORD_MEMORY_KIB": "64",
+    "HELMSMAN_CLIENTS_EVERY": "2s",
+    "HELMSMAN_INPUT_TIMEOUT": "2s",
+    "HELMSMAN_METRICS_EVERY": "2s",
+    "HELMSMAN_NODE_EVERY": "2s",
+    "MIST_VIEWER_IDLE": "4s",
+    "PERISCOPE_ROLL_UP_EVERY": "1s",
+}
+"""Periods that a test would only wait out, and passwords that are cheap to hash: each test makes an account."""
+
+ASKED_FOR = SOON | {
+    "BRIDGE_REQUESTS_TOLD_EVERY": "1s",
+    "HELMSMAN_STORAGE_EVERY": "2s",
+    "HELMSMAN_CMCD_EVERY": "1s",
+    "CONSOLE_PLAYER_TELEMETRY": "true",
+}
 """What a test could not wait for, and what an operator has to ask for."""
 
 

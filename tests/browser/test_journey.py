@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-import httpx
+from fixtures_http import http_client
 from fixtures_platform import Encoder, Platform, eventually
 from playwright.async_api import BrowserContext, Page, expect
 
@@ -20,7 +20,7 @@ async def verification_link(platform: Platform, email: str) -> str:
     """The link in the mail that was sent to `email`."""
 
     async def find() -> str | None:
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
             mails = (await client.get(f"{platform.url('front')}/mail.json")).json()["mails"]
         return next((link for mail in mails if email in mail["to"] for link in mail["links"]), None)
 

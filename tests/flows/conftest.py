@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fixtures_platform import Platform, start_platform
+from fixtures_platform import SOON, Platform, start_platform
 from flow_processes import apart
 
-PLANS = {"PURSER_FREE_MAX_VIEWERS": "3", "PURSER_FREE_MAX_INGEST_KBPS": "3000"}
+PLANS = SOON | {"PURSER_FREE_MAX_VIEWERS": "3", "PURSER_FREE_MAX_INGEST_KBPS": "3000"}
 """Small enough that a test can reach it."""
 
 

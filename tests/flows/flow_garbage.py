@@ -3,13 +3,14 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import httpx
 import psutil
+from fixtures_http import http_client
 from fixtures_platform import Platform, eventually
 from flow_processes import children
 
@@ -47,13 +48,34 @@ async def unharmed(platform: Platform) -> AsyncIterator[Watch]:
     read = {name: path.stat().st_size for name, path in logs.items()}
     yield Watch(platform, {name: await _metrics(platform, name) for name in PROCESSES})
     for name, port in PROCESSES.items():
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
             answer = await client.get(f"{platform.url(port)}/ready")
         assert answer.status_code == 200, answer.text
         assert children(platform)[name] == pids[name], f"{name} was restarted"
         assert _complaints(logs[name], read[name]) == []
     grown = {name: size - _before[platform.data][name] for name, size in _resident(pids).items()}
     assert max(grown.values()) < GROWTH, grown
+
+
+@dataclass
+class Slow:
+    """Clients that take their time, while a platform under garbage is watched."""
+
+    watch: Watch
+    answers: "asyncio.Future[list[Any]]"
+    """What each was told in the end."""
+
+
+@asynccontextmanager
+async def meanwhile(platform: Platform, *clients: Awaitable[Any]) -> AsyncIterator[Slow]:
+    """Begins with these clients now; a module waits for them in its last test, not in one of their own."""
+    async with unharmed(platform) as watch:
+        answers = asyncio.gather(*clients)
+        try:
+            yield Slow(watch, answers)
+        finally:
+            answers.cancel()
+            await asyncio.gather(answers, return_exceptions=True)
 
 
 async def send(
@@ -119,7 +141,7 @@ async def _write(writer: asyncio.StreamWriter, pieces: Iterable[bytes]) -> None:
 
 
 async def _metrics(platform: Platform, process: str) -> str:
-    async with httpx.AsyncClient() as client:
+    async with http_client() as client:
         return (await client.get(f"{platform.url(PROCESSES[process])}/metrics")).text
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from fixtures_http import http_client
 from fixtures_platform import Platform, free_offset
 
 from frameworks.assembly import SERVICES
@@ -166,7 +167,7 @@ def ready(port: int) -> Callable[[], Awaitable[bool]]:
 
     async def ask() -> bool:
         try:
-            async with httpx.AsyncClient(timeout=2.0) as client:
+            async with http_client(timeout=2.0) as client:
                 return (await client.get(f"http://127.0.0.1:{port}/ready")).status_code == 200
         except httpx.HTTPError:
             return False

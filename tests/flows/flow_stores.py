@@ -9,8 +9,8 @@ from urllib.parse import quote
 from uuid import UUID
 
 import asyncpg
-import httpx
 import msgspec
+from fixtures_http import http_client
 from fixtures_platform import Platform
 
 from frameworks.contracts.pb.events_v1_pb2 import Event, EventBatch
@@ -27,7 +27,7 @@ _HEADER = struct.Struct("<II")
 async def rows(platform: Platform, sql: str, **parameters: str) -> list[dict[str, Any]]:
     """The rows of a statement, asked of the ClickHouse facade over HTTP."""
     home = platform.data / "clickhouse"
-    async with httpx.AsyncClient(timeout=30.0) as client:
+    async with http_client(timeout=30.0) as client:
         answer = await client.post(
             f"http://127.0.0.1:{(home / 'port').read_text().strip()}/",
             content=f"{sql} FORMAT JSON",

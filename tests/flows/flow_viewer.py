@@ -6,6 +6,7 @@ from typing import Self
 from urllib.parse import urljoin
 
 import httpx
+from fixtures_http import http_client
 from fixtures_platform import Platform, eventually
 
 VARIANT = re.compile(r"#EXT-X-STREAM-INF:[^\n]*\n(\S+)")
@@ -18,7 +19,7 @@ class Viewer:
 
     def __init__(self, platform: Platform, playback_id: str) -> None:
         self._url = f"{platform.url('front')}/play/{playback_id}"
-        self._client = httpx.AsyncClient(timeout=10.0, follow_redirects=True, trust_env=False)
+        self._client = http_client(timeout=10.0, follow_redirects=True)
         self._task: asyncio.Task[None] | None = None
         self.parts = 0
         self.starts = 0

@@ -3,11 +3,11 @@
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from fixtures_platform import Encoder, Platform
-from flow_garbage import ask, send, status, trickle, unharmed
+from flow_garbage import Slow, ask, meanwhile, send, status, trickle, unharmed
 
 Encoders = Callable[..., Awaitable[Encoder]]
 
@@ -63,6 +63,20 @@ TRAVERSALS = (
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+async def slow(platform: Platform) -> AsyncIterator[Slow]:
+    """Clients that send a byte at a time to every port, from the first test here to the last."""
+    request = b"GET / HTTP/1.1\r\n" + HOST
+    clients = (
+        *(trickle(platform.port(port), request, b"a") for port in LISTENERS),
+        trickle(platform.port("media"), request, b"a"),
+        trickle(platform.port("rtmp"), b"\x03", b"\0"),
+        trickle(platform.port("mailbox_smtp"), b"", b"\0"),
+    )
+    async with meanwhile(platform, *clients) as began:
+        yield began
+
+
 @pytest.mark.parametrize("port", LISTENERS)
 async def test_what_is_not_http_is_refused_on_every_port_of_services(platform: Platform, port: str) -> None:
     process, service = LISTENERS[port]
@@ -87,23 +101,6 @@ async def test_thousands_of_requests_at_once_are_refused(platform: Platform, por
     async with unharmed(platform) as watch:
         await send(platform.port(port), (b"GET /nothing HTTP/1.1\r\n" + HOST + b"\r\n") * 2000)
         await watch.moved(process, HTTP, service=service, reason="pipelined")
-
-
-async def test_whoever_sends_a_byte_at_a_time_is_cut_off(platform: Platform) -> None:
-    request = b"GET / HTTP/1.1\r\n" + HOST
-    async with unharmed(platform) as watch:
-        answers = await asyncio.gather(
-            *(trickle(platform.port(port), request, b"a") for port in LISTENERS),
-            trickle(platform.port("media"), request, b"a"),
-            trickle(platform.port("rtmp"), b"\x03", b"\0"),
-            trickle(platform.port("mailbox_smtp"), b"", b"\0"),
-        )
-        assert {status(answer) for answer in answers[: len(LISTENERS) + 1]} == {408}
-        await watch.moved("app", HTTP, len(APP_PORTS), reason="head_time")
-        await watch.moved("mist", "frameworks_mist_requests_refused_total", reason="408")
-        await watch.moved(
-            "mist", "frameworks_mist_publishers_refused_total", code="mist.rtmp.unauthenticated_time"
-        )
 
 
 @pytest.mark.parametrize("path", TRAVERSALS)
@@ -296,6 +293,15 @@ async def test_garbage_to_the_mailbox_is_refused(platform: Platform) -> None:
         said = await send(port, flood, *[b"a" * 60 + b"\r\n"] * 10_000, b".\r\nQUIT\r\n")
         assert b"552" in said
         assert status(await ask(platform.port("front"), path="/mail.json")) == 200
+
+
+async def test_whoever_sends_a_byte_at_a_time_is_cut_off(slow: Slow) -> None:
+    answers = await slow.answers
+    assert {status(answer) for answer in answers[: len(LISTENERS) + 1]} == {408}
+    await slow.watch.moved("app", HTTP, len(APP_PORTS), reason="head_time")
+    await slow.watch.moved("mist", "frameworks_mist_requests_refused_total", reason="408")
+    refused = "frameworks_mist_publishers_refused_total"
+    await slow.watch.moved("mist", refused, code="mist.rtmp.unauthenticated_time")
 
 
 def _trigger_secret(platform: Platform) -> str:

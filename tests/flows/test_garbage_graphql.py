@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from fixtures_http import http_client
 from fixtures_platform import Platform, Tenant
-from flow_garbage import unharmed
+from flow_garbage import Slow, meanwhile, unharmed
 from flow_socket import PROTOCOL
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -47,8 +48,21 @@ async def post(tenant: Tenant, body: bytes, **headers: str) -> httpx.Response:
     named = {"content-type": JSON, "authorization": f"Bearer {tenant.api_token}"} | {
         name.replace("_", "-"): text for name, text in headers.items()
     }
-    async with httpx.AsyncClient(timeout=20.0) as client:
+    async with http_client(timeout=20.0) as client:
         return await client.post(tenant.graphql_url, content=body, headers=named)
+
+
+async def says_nothing(tenant: Tenant) -> int | None:
+    """The code with which a socket that is not initialised is closed."""
+    async with socket(tenant, init=False) as opened:
+        return await closed(opened)
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def slow(platform: Platform) -> AsyncIterator[Slow]:
+    """A socket that says nothing, from the first test here to the last."""
+    async with meanwhile(platform, says_nothing(await platform.tenant())) as began:
+        yield began
 
 
 @pytest.mark.parametrize("what", REFUSED_BODIES)
@@ -145,13 +159,6 @@ async def test_a_socket_of_another_protocol_is_closed(platform: Platform, tenant
         await watch.moved("app", ENDED, code="4406")
 
 
-async def test_a_socket_that_says_nothing_is_closed(platform: Platform, tenant: Tenant) -> None:
-    async with unharmed(platform) as watch:
-        async with socket(tenant, init=False) as opened:
-            assert await closed(opened) == 4408
-        await watch.moved("app", ENDED, code="4408")
-
-
 async def test_frames_that_are_none_end_the_socket(platform: Platform, tenant: Tenant) -> None:
     frames = (b"\xff" * 500, b"\x81\x05hello", b"\x83\x80\0\0\0\0", b"\x81\xff" + b"\xff" * 8 + bytes(100))
     async with unharmed(platform):
@@ -175,3 +182,8 @@ async def test_a_socket_runs_only_so_many_operations(platform: Platform, tenant:
         async with asyncio.timeout(10):
             while json.loads(await opened.recv())["type"] != "pong":
                 pass
+
+
+async def test_a_socket_that_says_nothing_is_closed(slow: Slow) -> None:
+    assert await slow.answers == [4408]
+    await slow.watch.moved("app", ENDED, code="4408")

@@ -1,12 +1,13 @@
 """Garbage to the two doors of the public that are no GraphQL: sockets with live changes, and players' reports."""
 
+import asyncio
 import json
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from fixtures_platform import Platform
-from flow_garbage import ask, send, status, trickle, unharmed
+from flow_garbage import Slow, ask, meanwhile, send, status, trickle, unharmed
 from test_garbage import HOST, MALFORMED, TOO_LONG
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -24,19 +25,22 @@ async def knock(port: int, path: str, *lines: str) -> int:
     return status(await send(port, "\r\n".join((*head, "", "")).encode("latin-1"), ends=False))
 
 
+@pytest.fixture(scope="module", autouse=True)
+async def slow(platform: Platform) -> AsyncIterator[Slow]:
+    """A client that asks for a socket a byte at a time, from the first test here to the last."""
+    client = trickle(platform.port("signalman"), b"GET /ws HTTP/1.1\r\n" + HOST, b"a")
+    async with meanwhile(platform, client) as began:
+        yield began
+
+
 async def test_what_is_not_http_opens_no_socket(platform: Platform) -> None:
     port = platform.port("signalman")
+    pieces = MALFORMED | TOO_LONG
     async with unharmed(platform) as watch:
-        for name, garbage in (MALFORMED | TOO_LONG).items():
-            said = await send(port, garbage)
+        answers = await asyncio.gather(*(send(port, garbage) for garbage in pieces.values()))
+        for name, said in zip(pieces, answers, strict=True):
             assert not said or 400 <= status(said) < 500, name
         await watch.moved("app", REFUSED)
-
-
-async def test_whoever_opens_a_socket_a_byte_at_a_time_is_cut_off(platform: Platform) -> None:
-    async with unharmed(platform):
-        said = await trickle(platform.port("signalman"), b"GET /ws HTTP/1.1\r\n" + HOST, b"a")
-        assert b"101" not in said
 
 
 REQUESTS: dict[str, tuple[str, tuple[str, ...], int, str]] = {
@@ -160,3 +164,8 @@ async def test_garbage_for_a_players_report_is_refused_and_counted(
             assert 400 <= status(answer) < 500, (name, answer)
         await watch.moved("app", TELEMETRY, 3, kind=kind, outcome="refused")
         await watch.moved("app", TELEMETRY, 6, kind=kind, outcome="invalid")
+
+
+async def test_whoever_opens_a_socket_a_byte_at_a_time_is_cut_off(slow: Slow) -> None:
+    (said,) = await slow.answers
+    assert b"101" not in said

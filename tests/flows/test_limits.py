@@ -5,7 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+from fixtures_http import http_client
 from fixtures_platform import Encoder, Platform, Stream, Tenant, eventually
 from flow_processes import children
 from flow_viewer import Viewer
@@ -67,7 +67,7 @@ async def test_the_streams_of_a_tenant_share_its_viewers_and_another_tenant_is_n
             await third.progress()
             await state(platform, one, "full")
             await state(platform, two, "full")
-            async with httpx.AsyncClient(timeout=10.0, trust_env=False) as client:
+            async with http_client(timeout=10.0) as client:
                 assert (await client.get(url)).status_code == 403
             async with Viewer(platform, other.playback_id) as elsewhere:
                 await elsewhere.progress()

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import pytest
+from fixtures_http import http_client
 from fixtures_platform import Encoder, Platform, Stream, Tenant, eventually, push
 from flow_viewer import Viewer
 
@@ -14,7 +15,7 @@ JSON = {"accept": "application/json"}
 @pytest.fixture
 async def browser(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client that follows nothing by itself."""
-    async with httpx.AsyncClient(base_url=platform.url("front"), timeout=10.0, trust_env=False) as client:
+    async with http_client(base_url=platform.url("front"), timeout=10.0) as client:
         yield client
 
 
@@ -119,7 +120,7 @@ async def test_two_viewers_are_two_and_none_when_they_left(platform: Platform, l
 
 async def look_at_facts(platform: Platform, stream: Stream) -> None:
     """What a page with a poster does while nobody watches."""
-    async with httpx.AsyncClient(base_url=platform.url("media"), timeout=10.0, trust_env=False) as client:
+    async with http_client(base_url=platform.url("media"), timeout=10.0) as client:
         for _ in range(5):
             facts = await client.get(f"/json_{stream.playback_id}.js")
             assert facts.json()["type"] == "live"
@@ -148,7 +149,7 @@ async def test_a_stream_has_as_many_viewers_as_its_plan_allows(platform: Platfor
     ):
         for viewer in (one, two, three):
             await viewer.progress()
-        async with httpx.AsyncClient(timeout=10.0, trust_env=False) as client:
+        async with http_client(timeout=10.0) as client:
             refused = await client.get(url)
         assert refused.status_code == 403
         full = await platform.play(live.playback_id)

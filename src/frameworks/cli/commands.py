@@ -43,7 +43,7 @@ DEFAULT_DATA = Path(".frameworks")
 
 def main() -> None:
     """Run the command line; an expected failure is one sentence and exit code 1."""
-    if isinstance(sys.stdout, TextIOWrapper):  # progress and the table are for now, also in a file or a journal
+    if isinstance(sys.stdout, TextIOWrapper):  # progress is for now, also in a file or a journal
         sys.stdout.reconfigure(line_buffering=True)
     try:
         app()
