@@ -79,7 +79,7 @@ TWO_AT_A_TIME := -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=targe
 
 test: deps $(VENV)/.installed console ## Everything; does all its set-up
 	@$(MAKE) $(TWO_AT_A_TIME) unit types lint
-	@$(MAKE) $(TWO_AT_A_TIME) flows contract clients faults
+	@$(MAKE) $(TWO_AT_A_TIME) -o console flows contract clients faults
 
 protos: $(VENV)/.installed ## Generate contracts/pb from proto/
 	@$(BIN)/python tools/protos.py

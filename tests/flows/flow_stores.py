@@ -113,6 +113,7 @@ def recorded(platform: Platform, service: str) -> list[Event]:
         while at + _HEADER.size <= len(content):
             length, _ = _HEADER.unpack_from(content, at)
             at += _HEADER.size
-            found.append(Event.FromString(msgspec.msgpack.decode(content[at : at + length])[0]))
+            *_, framed = msgspec.msgpack.decode(content[at : at + length])
+            found += EventBatch.FromString(framed).events
             at += length
     return found
