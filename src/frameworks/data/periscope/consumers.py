@@ -33,11 +33,12 @@ from frameworks.data.periscope.service.by_store import Takes
 from frameworks.data.periscope.service.ingest import Arrived
 from frameworks.data.periscope.service.usage_windows import Heard
 from frameworks.kit.clock import Clock, jitter, micros
-from frameworks.kit.errors import Unavailable
+from frameworks.kit.errors import Refusal, Unavailable
 from frameworks.kit.eventlog import EventLog, Record, Subscription, UnknownTopic
 from frameworks.kit.log import get
 
 GROUP = "periscope-ingest"
+READING, STORING = "reading", "storing"
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 PEEK = 0.05
 """Seconds that a wait for more records goes on after the batch before it was stored."""
@@ -99,16 +100,14 @@ class Consumer:
         self._unclaimed = self._taken = 0
         self._lags: Mapping[int, int] = {}
         self.topic = topic
-        self.last_error = ""
-        """Why the last batch had to wait; empty when it did not."""
-        self.reason = ""
-        """The same in words."""
+        self._awaited: dict[str, Refusal | Unavailable] = {}
+        """What each kind of work waits for; storing says more than reading on."""
 
     async def run(self) -> None:
         """Consume for ever; while a sink is away the batch waits, nothing is skipped."""
         async with AsyncExitStack() as stack:
             subscription = await self._patiently(
-                lambda: stack.enter_async_context(self._eventlog.subscribe(self.topic, group=GROUP))
+                READING, lambda: stack.enter_async_context(self._eventlog.subscribe(self.topic, group=GROUP))
             )
             self._subscription = subscription
             storing: asyncio.Task[None] | None = None
@@ -135,7 +134,9 @@ class Consumer:
     ) -> Gathered:
         """The next records, more than a few when more are there: all that come while others are being stored."""
         batching, batch = self._batching, Gathered()
-        await batch.add(await self._patiently(lambda: subscription.fetch(batching.records, batching.wait)))
+        await batch.add(
+            await self._patiently(READING, lambda: subscription.fetch(batching.records, batching.wait))
+        )
         until = self._clock.monotonic() + batching.linger
         while batch.records and len(batch.records) < batching.records and batch.size < batching.size:
             left = until - self._clock.monotonic()
@@ -151,8 +152,8 @@ class Consumer:
 
     async def _store(self, subscription: Subscription, batch: Gathered) -> None:
         """Store a batch, then commit it."""
-        taken = await self._patiently(lambda: self._ingest.take(batch.arrived))
-        await self._patiently(lambda: subscription.commit(batch.records))
+        taken = await self._patiently(STORING, lambda: self._ingest.take(batch.arrived))
+        await self._patiently(STORING, lambda: subscription.commit(batch.records))
         self._remember(batch.records, batch.arrived)
         self._unclaimed += taken.unclaimed
         self._taken += taken.stored
@@ -163,14 +164,21 @@ class Consumer:
         if taken.buried:
             log.error("events.buried", count=taken.buried)
 
+    @property
+    def last_error(self) -> str:
+        """The code of what is waited for; empty when nothing is."""
+        away = self._away()
+        return away.code if away else ""
+
     def facts(self) -> dict[str, object]:
         """What `/health` says of this reader."""
+        awaited = self._away()
         worst = max(self._lags, key=lambda number: self._lags[number], default=0)
         return {
             self.topic: {
                 "group": GROUP,
                 "last_error": self.last_error,
-                "reason": self.reason,
+                "reason": awaited.message if awaited else "",
                 "unclaimed": self._unclaimed,
                 "stored": self._taken,
                 "lag": sum(self._lags.values()),
@@ -214,21 +222,24 @@ class Consumer:
                         node if before is None or node.at > before.node.at else before.node, at
                     )
 
-    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _patiently(self, kind: str, work: Callable[[], Awaitable[T]]) -> T:
         """Do it until it succeeds; only a dependency that is away is waited for."""
         wait = FIRST_WAIT
         while True:
             try:
                 done = await work()
             except (Unavailable, UnknownTopic) as away:
-                self.last_error, self.reason = away.code, away.message
+                self._awaited[kind] = away
                 metrics.PAUSES.labels(away.code).inc()
                 log.warning("batch.delayed", reason=away.message, code=away.code, seconds=wait)
                 await self._clock.sleep(jitter(wait))
                 wait = min(wait * 2, LONGEST_WAIT)
             else:
-                self.last_error = self.reason = ""
+                self._awaited.pop(kind, None)
                 return done
+
+    def _away(self) -> Refusal | Unavailable | None:
+        return self._awaited.get(STORING) or self._awaited.get(READING)
 
 
 def decode(value: bytes) -> Decoded:
