@@ -11,6 +11,7 @@ from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
 from frameworks.contracts.pb.quartermaster_v1_pb2_grpc import QuartermasterServiceStub
 from frameworks.kit import config, log
 from frameworks.kit.clock import SystemClock, micros
+from frameworks.kit.errors import Unavailable
 from frameworks.kit.host import HostSettings, ProcessHost
 
 if TYPE_CHECKING:
@@ -26,13 +27,29 @@ DEMO_SCOPES = (
     "billing:read",
     "infrastructure:write",
 )
+PATIENCE, AGAIN = 30.0, 0.5
+"""Seconds that services are waited for, and between two attempts."""
 
 
 async def ensure(*, demo: bool) -> dict[str, str]:
-    """Make what is missing; the answer is what `.frameworks/demo.json` says of it."""
+    """Make what is missing; the answer is what `.frameworks/demo.json` says of it.
+
+    It is asked for right after a start, so services that can not be reached are tried again for a while.
+    """
     log.setup("ERROR")
-    env = config.environment()
+    env, clock = config.environment(), SystemClock()
     host = ProcessHost(env, rules={})
+    until = clock.monotonic() + PATIENCE
+    while True:
+        try:
+            return await _ensure(host, env, demo=demo)
+        except Unavailable:
+            if clock.monotonic() > until:
+                raise
+            await clock.sleep(AGAIN)
+
+
+async def _ensure(host: ProcessHost, env: dict[str, str], *, demo: bool) -> dict[str, str]:
     data = config.load(HostSettings, env).data_dir
     await _ensure_node(host.peer(QuartermasterServiceStub, service="cli"), env)
     return await _ensure_demo(host.peer(CommodoreServiceStub, service="cli"), data) if demo else {}
