@@ -2,15 +2,16 @@
 
 import json
 import secrets
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from frameworks.contracts.pb import commodore_v1_pb2 as commodore
 from frameworks.contracts.pb import quartermaster_v1_pb2 as quartermaster
 from frameworks.contracts.pb.commodore_v1_pb2_grpc import CommodoreServiceStub
 from frameworks.contracts.pb.quartermaster_v1_pb2_grpc import QuartermasterServiceStub
 from frameworks.kit import config, log
-from frameworks.kit.clock import SystemClock, micros
+from frameworks.kit.clock import Clock, SystemClock, micros
 from frameworks.kit.errors import Unavailable
 from frameworks.kit.host import HostSettings, ProcessHost
 
@@ -27,6 +28,8 @@ DEMO_SCOPES = (
     "billing:read",
     "infrastructure:write",
 )
+T = TypeVar("T")
+
 PATIENCE, AGAIN = 30.0, 0.5
 """Seconds that services are waited for, and between two attempts."""
 
@@ -37,12 +40,17 @@ async def ensure(*, demo: bool) -> dict[str, str]:
     It is asked for right after a start, so services that can not be reached are tried again for a while.
     """
     log.setup("ERROR")
-    env, clock = config.environment(), SystemClock()
+    env = config.environment()
     host = ProcessHost(env, rules={})
+    return await patiently(lambda: _ensure(host, env, demo=demo), SystemClock())
+
+
+async def patiently(work: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """Do it again while something is away, for `PATIENCE` seconds; then raise what it raises."""
     until = clock.monotonic() + PATIENCE
     while True:
         try:
-            return await _ensure(host, env, demo=demo)
+            return await work()
         except Unavailable:
             if clock.monotonic() > until:
                 raise
