@@ -14,11 +14,11 @@ pytestmark = everywhere
 
 
 async def test_every_service_tells_what_was_done_and_by_whom(platform: Platform, tenant: Tenant) -> None:
+    await tenant.stream("A title nobody else may read")
     purser = platform.host.peer(PurserServiceStub, service="cli")
     for suspended in (True, False):
         request = SetSuspensionRequest(tenant_id=tenant.tenant_id, suspended=suspended, reason="Unpaid.")
         await purser.SetSuspension(request)
-    await tenant.stream("A title nobody else may read")
     wanted = {
         ("quartermaster", "tenant.created", "service", "quartermaster", tenant.tenant_id),
         ("purser", "tenant.suspended", "service", "cli", tenant.tenant_id),
