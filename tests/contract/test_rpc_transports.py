@@ -23,6 +23,7 @@ from frameworks.kit.errors import (
 )
 from frameworks.kit.identity import Principal, PrincipalKind, TrustStore, Verifier
 from frameworks.kit.rpc import Call, Channel, Dispatcher, Loopback, connect
+from frameworks.kit.rpc.call import Sent
 
 
 async def test_a_call_is_answered(side: Side) -> None:
@@ -281,7 +282,7 @@ async def test_a_servicer_with_a_method_the_service_lacks_is_refused_at_start(
 
 def test_a_call_of_someone_without_a_tenant_has_none() -> None:
     principal = Principal(PrincipalKind.SERVICE, "bridge")
-    call = Call("/x/Y", principal, "t", clock=SystemClock(), time_left=None, authorization=None, trailing=[])
+    call = Call("/x/Y", principal, Sent(None, "t", None), SystemClock(), None)
     with pytest.raises(Forbidden):
         _ = call.tenant
     assert call.time_left() is None

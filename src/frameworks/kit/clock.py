@@ -91,17 +91,17 @@ def from_micros(value: int) -> datetime:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+_48_BITS = (1 << 48) - 1
+_VERSION_7 = 0x7 << 76 | 0b10 << 62
+_FREE = ((1 << 12) - 1) << 64 | (1 << 62) - 1
+"""The bits of an id that are neither its time nor its version and variant."""
+
+
 def uuid7(at: datetime | None = None) -> uuid.UUID:
     """A time-ordered UUID (RFC 9562 §5.7)."""
     ms = micros(at) // 1000 if at else time.time_ns() // 1_000_000
-    bits = (
-        (ms & ((1 << 48) - 1)) << 80
-        | 0x7 << 76
-        | secrets.randbits(12) << 64
-        | 0b10 << 62
-        | secrets.randbits(62)
-    )
-    return uuid.UUID(int=bits)
+    drawn = int.from_bytes(os.urandom(10), "big")
+    return uuid.UUID(int=(ms & _48_BITS) << 80 | drawn & _FREE | _VERSION_7)
 
 
 def random_bytes(count: int) -> bytes:
@@ -111,12 +111,18 @@ def random_bytes(count: int) -> bytes:
 
 def random_hex(digits: int) -> str:
     """Hex digits that nobody else has, for names: guessable, so not for secrets, but drawn without a system call."""
-    return f"{random.getrandbits(4 * digits):0{digits}x}"
+    return random.randbytes((digits + 1) // 2).hex()[:digits]
 
 
 def random_text(length: int, alphabet: str = "abcdefghijklmnopqrstuvwxyz0123456789") -> str:
-    """`length` characters of `alphabet`, fit for secrets."""
-    return "".join(secrets.choice(alphabet) for _ in range(length))
+    """`length` characters of `alphabet` (256 at most), each as likely as any other: fit for secrets."""
+    # Bytes from the last, incomplete run of the alphabet would favour its beginning.
+    fair = 256 - 256 % len(alphabet)
+    text = ""
+    while len(text) < length:
+        drawn = os.urandom(2 * length)
+        text += "".join([alphabet[byte % len(alphabet)] for byte in drawn if byte < fair])
+    return text[:length]
 
 
 def jitter(seconds: float, share: float = 0.5) -> float:

@@ -1,11 +1,12 @@
 """Counters, gauges and histograms with bounded label values, in this process's one registry."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily
 
 OTHER = "other"
 """What a label says once it has had too many values."""
@@ -17,20 +18,21 @@ prometheus_client.GCCollector(registry=REGISTRY)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-M = TypeVar("M", prometheus_client.Counter, prometheus_client.Gauge, prometheus_client.Histogram)
+C = TypeVar("C")
+M = TypeVar("M", bound=prometheus_client.metrics.MetricWrapperBase)
 
 
-class Labelled(Generic[M]):
+class Labelled(Generic[C]):
     """A metric whose labels take at most `bound` values each; later ones are counted as `other`."""
 
-    def __init__(self, metric: M, labels: Sequence[str], bound: int) -> None:
-        self._metric: M = metric
+    def __init__(self, make: Callable[..., C], labels: Sequence[str], bound: int) -> None:
+        self._make = make
         self._labels = tuple(labels)
         self._bound = bound
         self._seen: tuple[set[str], ...] = tuple(set() for _ in self._labels)
-        self._children: dict[tuple[str, ...], M] = {}
+        self._children: dict[tuple[str, ...], C] = {}
 
-    def labels(self, *values: str, **named: str) -> M:
+    def labels(self, *values: str, **named: str) -> C:
         """The child for these label values, given in order or by name; keep it when it is used often."""
         wanted = values or tuple(named[name] for name in self._labels)
         child = self._children.get(wanted)
@@ -40,7 +42,7 @@ class Labelled(Generic[M]):
             )
             child = self._children.get(bounded)
             if child is None:
-                child = self._children[bounded] = self._metric.labels(*bounded)
+                child = self._children[bounded] = self._make(*bounded)
         return child
 
     def _bounded(self, seen: set[str], value: str) -> str:
@@ -51,7 +53,13 @@ class Labelled(Generic[M]):
         return value
 
 
-class Counter(Labelled[prometheus_client.Counter]):
+class _Metric(Labelled[M]):
+    def __init__(self, metric: M, labels: Sequence[str], bound: int) -> None:
+        super().__init__(metric.labels, labels, bound)
+        self._metric: M = metric
+
+
+class Counter(_Metric[prometheus_client.Counter]):
     """A number that only grows."""
 
     def inc(self, amount: float = 1) -> None:
@@ -59,7 +67,7 @@ class Counter(Labelled[prometheus_client.Counter]):
         self._metric.inc(amount)
 
 
-class Gauge(Labelled[prometheus_client.Gauge]):
+class Gauge(_Metric[prometheus_client.Gauge]):
     """A number that goes up and down."""
 
     def set(self, value: float) -> None:
@@ -75,12 +83,57 @@ class Gauge(Labelled[prometheus_client.Gauge]):
         self._metric.dec(amount)
 
 
-class Histogram(Labelled[prometheus_client.Histogram]):
+class Histogram(_Metric[prometheus_client.Histogram]):
     """How often a value fell into each bucket."""
 
     def observe(self, value: float) -> None:
         """Add a value to a histogram without labels."""
         self._metric.observe(value)
+
+
+class Tally:
+    """A number that only grows, by additions of one thread: they need no lock and cost a tenth of a counter's."""
+
+    __slots__ = ("total",)
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def inc(self) -> None:
+        """Add one."""
+        self.total += 1
+
+
+class _Tallies:
+    """What a scrape sees of tallies: a counter."""
+
+    def __init__(self, name: str, help: str, labels: Sequence[str]) -> None:
+        self._name, self._help, self._labels = name, help, labels
+        self._tallies: dict[tuple[str, ...], Tally] = {}
+
+    def add(self, *values: str) -> Tally:
+        tally = self._tallies[values] = Tally()
+        return tally
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(self._name, self._help, labels=self._labels)
+        for values, tally in list(self._tallies.items()):
+            family.add_metric(values, tally.total)
+        yield family
+
+
+def tally(
+    name: str,
+    help: str,
+    labels: Sequence[str],
+    *,
+    bound: int = 100,
+    registry: CollectorRegistry = REGISTRY,
+) -> Labelled[Tally]:
+    """Declare a counter of what one thread does very often; each label takes at most `bound` values."""
+    tallies = _Tallies(name, help, labels)
+    registry.register(tallies)
+    return Labelled(tallies.add, labels, bound)
 
 
 def counter(

@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frameworks.kit.clock import FakeClock, SystemClock, from_micros, jitter, micros, random_text, uuid7
+from frameworks.kit.clock import (
+    FakeClock,
+    SystemClock,
+    from_micros,
+    jitter,
+    micros,
+    random_hex,
+    random_text,
+    uuid7,
+)
 
 
 def test_ids_made_later_sort_later() -> None:
@@ -85,3 +94,25 @@ def test_jitter_only_shortens_and_never_by_more_than_its_share() -> None:
 def test_random_text_uses_its_alphabet() -> None:
     assert set(random_text(500, "ab")) == {"a", "b"}
     assert len(random_text(32)) == 32
+
+
+@given(st.integers(0, 100), st.integers(1, 256))
+def test_random_text_has_the_length_that_was_asked_for(length: int, letters: int) -> None:
+    alphabet = "".join(map(chr, range(letters)))
+    text = random_text(length, alphabet)
+    assert len(text) == length
+    assert set(text) <= set(alphabet)
+
+
+def test_random_text_favours_no_character() -> None:
+    alphabet = "".join(map(chr, range(200)))
+    drawn = random_text(100_000, alphabet)
+    first = sum(ord(character) < 56 for character in drawn)
+    assert 0.26 < first / len(drawn) < 0.3, "56 of 200; bytes taken as they come would give 112 of 256"
+
+
+@given(st.integers(1, 40))
+def test_random_hex_has_the_digits_that_were_asked_for(digits: int) -> None:
+    drawn = random_hex(digits)
+    assert len(drawn) == digits
+    assert 0 <= int(drawn, 16) < 16**digits

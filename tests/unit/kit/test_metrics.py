@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from frameworks.kit.metrics import counter, exposition, gauge, histogram
+from frameworks.kit.metrics import counter, exposition, gauge, histogram, tally, totals
 
 
 def text(registry: CollectorRegistry) -> str:
@@ -30,6 +30,17 @@ def test_a_label_with_too_many_values_says_other() -> None:
         'seen_total{kind="a",who="w0"} 1.0',
         'seen_total{kind="a",who="w1"} 2.0',
     ]
+
+
+def test_a_tally_is_exposed_as_a_counter() -> None:
+    registry = CollectorRegistry(auto_describe=True)
+    calls = tally("calls_total", "Calls.", ("service", "code"), bound=2, registry=registry)
+    for code in ("ok", "ok", "late", "lost", "gone"):
+        calls.labels("bridge", code).inc()
+    assert "# TYPE calls_total counter" in text(registry)
+    assert 'calls_total{code="ok",service="bridge"} 2.0' in text(registry)
+    assert 'calls_total{code="other",service="bridge"} 2.0' in text(registry)
+    assert totals(["calls_total"], registry) == {"calls_total": 5.0}
 
 
 def test_metrics_without_labels_are_used_as_they_are() -> None:

@@ -1,6 +1,7 @@
 """What a servicer knows of the call it serves."""
 
 import re
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from frameworks.kit import trace
@@ -13,8 +14,6 @@ MAX_MESSAGE = 8 * 1024 * 1024
 """Bytes; both transports refuse a larger message in either direction."""
 
 Metadata = tuple[tuple[str, str | bytes], ...]
-Sent = tuple[str | None, str]
-"""What goes along with a call: the authorization, if any, and the trace id."""
 
 _VERSION = re.compile(r"v\d+")
 
@@ -33,30 +32,36 @@ class Forwarded(tuple[tuple[str, str | bytes], ...]):
     """Monotonic instant by which the original caller wants its answer."""
 
 
+@dataclass(slots=True)
+class Sent:
+    """What goes along with a call, and with its answer."""
+
+    authorization: str | None
+    trace: str
+    time_left: float | None
+    trailing: list[tuple[str, str | bytes]] = field(default_factory=list, init=False)
+    """Metadata sent after the answer."""
+
+
 class Call:
     """One call being served: who calls, within which trace, until when."""
 
-    __slots__ = ("_authorization", "_clock", "_deadline", "method", "principal", "trace", "trailing")
+    __slots__ = ("_clock", "_deadline", "_sent", "method", "principal", "trace")
 
     def __init__(
-        self,
-        method: str,
-        principal: Principal,
-        trace_id: str,
-        *,
-        clock: Clock,
-        time_left: float | None,
-        authorization: str | None,
-        trailing: list[tuple[str, str | bytes]],
+        self, method: str, principal: Principal, sent: Sent, clock: Clock, deadline: float | None
     ) -> None:
         self.method = method
         self.principal = principal
-        self.trace = trace_id
-        self.trailing = trailing
-        """Metadata sent after the answer; append to it."""
+        self.trace = sent.trace
+        self._sent = sent
         self._clock = clock
-        self._deadline = None if time_left is None else clock.monotonic() + time_left
-        self._authorization = authorization
+        self._deadline = deadline
+
+    @property
+    def trailing(self) -> list[tuple[str, str | bytes]]:
+        """Metadata sent after the answer; append to it."""
+        return self._sent.trailing
 
     @property
     def tenant(self) -> UUID:
@@ -76,8 +81,8 @@ class Call:
         passed on, it is refused there; call without metadata to act as this service.
         """
         pairs: list[tuple[str, str | bytes]] = [(trace.TRACEPARENT, trace.header(self.trace))]
-        if self._authorization is not None:
-            pairs.append((AUTHORIZATION, self._authorization))
+        if self._sent.authorization is not None:
+            pairs.append((AUTHORIZATION, self._sent.authorization))
         forwarded = Forwarded(pairs)
         forwarded.deadline = self._deadline
         return forwarded
@@ -98,6 +103,7 @@ def told(metadata: Metadata) -> tuple[str | None, str | None]:
 
 def metadata_of(sent: Sent) -> Metadata:
     """What goes along with a call, as metadata."""
-    authorization, trace_id = sent
-    traceparent = (trace.TRACEPARENT, trace.header(trace_id))
-    return (traceparent,) if authorization is None else ((AUTHORIZATION, authorization), traceparent)
+    traceparent = (trace.TRACEPARENT, trace.header(sent.trace))
+    if sent.authorization is None:
+        return (traceparent,)
+    return (AUTHORIZATION, sent.authorization), traceparent

@@ -134,31 +134,36 @@ class Channel:
                 make = getattr(transport, shape)(path, *codec, **keywords)
                 ready = transport, make, isinstance(transport, Loopback)
             _, make, in_process = ready
-            within = self._timeout(deadline if timeout is None else timeout, metadata)
-            sent = self._sent(service, metadata)
+            sent = self._sent(service, deadline if timeout is None else timeout, metadata)
             if in_process:
-                return make(request, within, sent)
+                return make(request, sent)
             outgoing = Requests(request) if streaming else None
             given = request if outgoing is None else outgoing
-            made = make(given, timeout=within, metadata=metadata_of(sent), **options)
+            made = make(given, timeout=sent.time_left, metadata=metadata_of(sent), **options)
             return kind(made, path, outgoing)
 
         return call
 
-    def _timeout(self, timeout: float | None, metadata: Any) -> float | None:
-        if not isinstance(metadata, Forwarded) or metadata.deadline is None:
-            return timeout
-        left = max(0.0, metadata.deadline - self._clock.monotonic())
-        return left if timeout is None else min(timeout, left)
-
-    def _sent(self, service: str, metadata: Sequence[tuple[str, str | bytes]] | None) -> Sent:
+    def _sent(
+        self, service: str, timeout: float | None, metadata: Sequence[tuple[str, str | bytes]] | None
+    ) -> Sent:
         identity = self._identity
         if metadata is None:
-            return (None if identity is None else self._credential(identity, service)), trace.here()
+            own = None if identity is None else self._credential(identity, service)
+            return Sent(own, trace.here(), timeout)
         authorization, traceparent = told(tuple(metadata))
-        if authorization is None and identity is not None and not isinstance(metadata, Forwarded):
+        if isinstance(metadata, Forwarded):
+            timeout = self._timeout(timeout, metadata)
+        elif authorization is None and identity is not None:
             authorization = self._credential(identity, service)
-        return authorization, trace.here() if traceparent is None else trace.accept(traceparent)
+        here = trace.here() if traceparent is None else trace.accept(traceparent)
+        return Sent(authorization, here, timeout)
+
+    def _timeout(self, timeout: float | None, forwarded: Forwarded) -> float | None:
+        if forwarded.deadline is None:
+            return timeout
+        left = max(0.0, forwarded.deadline - self._clock.monotonic())
+        return left if timeout is None else min(timeout, left)
 
     def _credential(self, identity: Bearer, service: str) -> str:
         """Our own token; the same object until it is signed anew, which makes it quick to look up."""

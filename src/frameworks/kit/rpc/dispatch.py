@@ -6,7 +6,6 @@ Both transports hand over bytes and what was sent along, and get bytes or `Abort
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -17,13 +16,13 @@ from frameworks.kit import log, metrics, trace
 from frameworks.kit.clock import Clock, SystemClock, random_text
 from frameworks.kit.errors import Forbidden, Refusal, Unauthenticated, Unavailable
 from frameworks.kit.identity import PUBLIC, Principal, PrincipalKind, Rule, Verifier
-from frameworks.kit.rpc.call import MAX_MESSAGE, Call, service_of
+from frameworks.kit.rpc.call import MAX_MESSAGE, Call, Sent, service_of
 from frameworks.kit.rpc.faults import Aborted, Status, incident, status_of
 
 Interceptor = Callable[[Call], AbstractAsyncContextManager[None]]
 """Entered around the servicer, the first one outermost, once the caller is admitted."""
 
-_CALLS = metrics.counter(
+_CALLS = metrics.tally(
     "frameworks_rpc_calls_total",
     "Calls served, by how they ended.",
     ("service", "method", "status"),
@@ -55,27 +54,17 @@ class Malformed(Refusal):
     code = "rpc.malformed"
 
 
-@dataclass(slots=True)
-class Inbound:
-    """What a transport knows of a call."""
-
-    authorization: str | None
-    trace: str
-    time_left: float | None
-    trailing: list[tuple[str, str | bytes]] = field(default_factory=list)
-
-
 class Endpoint:
     """One method of one servicer."""
 
     __slots__ = (
         "_calls",
+        "_parse",
         "admitted",
         "audience",
         "handler",
         "method",
         "path",
-        "request",
         "requests",
         "response",
         "responses",
@@ -89,19 +78,25 @@ class Endpoint:
         self.audience = service_of(self.path)
         self.requests = bool(descriptor.client_streaming)
         self.responses = bool(descriptor.server_streaming)
-        self.request: type[Message] = GetMessageClass(descriptor.input_type)
         self.response: type[Message] = GetMessageClass(descriptor.output_type)
         self.handler: Callable[[Any, Call], Any] = getattr(servicer, descriptor.name)
         self.admitted: dict[str | None, Admitted] = {}
         """Services that may call, by the credential they show with every call."""
-        self._calls: dict[str, Any] = {}
+        self._parse: Callable[[bytes], Message] = GetMessageClass(descriptor.input_type).FromString
+        self._calls: dict[str, metrics.Tally] = {}
 
-    def decode(self, data: bytes) -> Message:
-        """The request in `data`; raises Malformed."""
+    def received(self, request: bytes | AsyncIterator[bytes]) -> Any:
+        """The request, or the requests, that came as bytes; raises Malformed."""
+        if not isinstance(request, bytes):
+            return self._each(request)
         try:
-            return self.request.FromString(data)
+            return self._parse(request)
         except DecodeError as error:
             raise Malformed("The request can not be decoded.") from error
+
+    async def _each(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield self.received(request)
 
     def encode(self, message: Message) -> bytes:
         """The bytes of a response of this method's type."""
@@ -152,13 +147,11 @@ class Dispatcher:
         """The method at `path`, when it is served here."""
         return self._endpoints.get(path)
 
-    async def answer(
-        self, endpoint: Endpoint, inbound: Inbound, request: bytes | AsyncIterator[bytes]
-    ) -> bytes:
+    async def answer(self, endpoint: Endpoint, sent: Sent, request: bytes | AsyncIterator[bytes]) -> bytes:
         """Serve a call with one response; raises Aborted."""
         try:
-            call = self._admit(endpoint, inbound)
-            received = self._received(endpoint, request)
+            call = self._admit(endpoint, sent)
+            received = endpoint.received(request)
             if self._interceptors:
                 async with _entered(self._interceptors, call):
                     response = endpoint.encode(await endpoint.handler(received, call))
@@ -167,46 +160,40 @@ class Dispatcher:
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
-            raise self._aborted(endpoint, inbound, error) from error
+            raise self._aborted(endpoint, sent, error) from error
         except Exception as error:
-            raise self._aborted(endpoint, inbound, error) from error
+            raise self._aborted(endpoint, sent, error) from error
         endpoint.count("OK")
         return response
 
     async def answers(
-        self, endpoint: Endpoint, inbound: Inbound, request: bytes | AsyncIterator[bytes]
+        self, endpoint: Endpoint, sent: Sent, request: bytes | AsyncIterator[bytes]
     ) -> AsyncIterator[bytes]:
         """Serve a call with a stream of responses; raises Aborted."""
         try:
-            call = self._admit(endpoint, inbound)
+            call = self._admit(endpoint, sent)
             async with (
                 _entered(self._interceptors, call),
-                aclosing(endpoint.handler(self._received(endpoint, request), call)) as out,
+                aclosing(endpoint.handler(endpoint.received(request), call)) as out,
             ):
                 async for message in out:
                     yield endpoint.encode(message)
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
-            raise self._aborted(endpoint, inbound, error) from error
+            raise self._aborted(endpoint, sent, error) from error
         except Exception as error:
-            raise self._aborted(endpoint, inbound, error) from error
+            raise self._aborted(endpoint, sent, error) from error
         endpoint.count("OK")
 
-    def _admit(self, endpoint: Endpoint, inbound: Inbound) -> Call:
-        trace.current.set(inbound.trace)
-        admitted = endpoint.admitted.get(inbound.authorization)
-        if admitted is None or admitted[1] <= self._clock.monotonic():
-            admitted = self._check(endpoint, inbound.authorization)
-        return Call(
-            endpoint.path,
-            admitted[0],
-            inbound.trace,
-            clock=self._clock,
-            time_left=inbound.time_left,
-            authorization=inbound.authorization,
-            trailing=inbound.trailing,
-        )
+    def _admit(self, endpoint: Endpoint, sent: Sent) -> Call:
+        trace.current.set(sent.trace)
+        now = self._clock.monotonic()
+        admitted = endpoint.admitted.get(sent.authorization)
+        if admitted is None or admitted[1] <= now:
+            admitted = self._check(endpoint, sent.authorization)
+        deadline = None if sent.time_left is None else now + sent.time_left
+        return Call(endpoint.path, admitted[0], sent, self._clock, deadline)
 
     def _check(self, endpoint: Endpoint, authorization: str | None) -> Admitted:
         """Verify the caller and hold it against the rule; a service's own token is short-lived and remembered."""
@@ -233,10 +220,7 @@ class Dispatcher:
             raise Unauthenticated("Send one credential, as a bearer token.")
         return self._verifier.principal(token, endpoint.audience)
 
-    def _received(self, endpoint: Endpoint, request: bytes | AsyncIterator[bytes]) -> Any:
-        return endpoint.decode(request) if isinstance(request, bytes) else _decoded(endpoint, request)
-
-    def _aborted(self, endpoint: Endpoint, inbound: Inbound, error: BaseException) -> Aborted:
+    def _aborted(self, endpoint: Endpoint, sent: Sent, error: BaseException) -> Aborted:
         """What the peer is told of `error`, and the line in our log that says the rest."""
         logger = log.get(endpoint.service, method=endpoint.method, trace=trace.current.get())
         if isinstance(error, Refusal | Unavailable):
@@ -248,7 +232,7 @@ class Dispatcher:
             status = incident(identifier)
             logger.error("call.failed", incident=identifier, exc_info=error)
         endpoint.count(status.code.name)
-        return Aborted(Status(status.code, status.details, (*inbound.trailing, *status.trailing)))
+        return Aborted(Status(status.code, status.details, (*sent.trailing, *status.trailing)))
 
 
 def _is_cancelled() -> bool:
@@ -263,8 +247,3 @@ async def _entered(interceptors: Sequence[Interceptor], call: Call) -> AsyncIter
         for interceptor in interceptors:
             await stack.enter_async_context(interceptor(call))
         yield
-
-
-async def _decoded(endpoint: Endpoint, requests: AsyncIterator[bytes]) -> AsyncIterator[Message]:
-    async for data in requests:
-        yield endpoint.decode(data)

@@ -6,113 +6,25 @@ the other change one. Streams are iterated; the read/write API of `grpc.aio` is 
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 
 from frameworks.kit.rpc.call import MAX_MESSAGE, Sent
-from frameworks.kit.rpc.deadlines import Deadlines, Timed
-from frameworks.kit.rpc.dispatch import Dispatcher, Endpoint, Inbound
+from frameworks.kit.rpc.deadlines import Deadlines
+from frameworks.kit.rpc.dispatch import Dispatcher, Endpoint
 from frameworks.kit.rpc.faults import Aborted, Status, fault_of
+from frameworks.kit.rpc.flow import STOPPED, Flow, Streams
 from frameworks.kit.rpc.pipe import Pipe
 
 _OK = Status(grpc.StatusCode.OK)
-_DEADLINE = Status(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
 _CANCELLED = Status(grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
-_STOPPED = Status(grpc.StatusCode.UNAVAILABLE, "The servicer has stopped.")
 _UNKNOWN = Status(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 _TOO_LARGE = Status(grpc.StatusCode.RESOURCE_EXHAUSTED, f"Sent message larger than max ({MAX_MESSAGE})")
 
 Codec = Callable[[Any], Any]
-
-
-class _Flow:
-    """One call, known to both sides: the caller's reply and the servicer's task hold it."""
-
-    __slots__ = (
-        "_due",
-        "_feeder",
-        "_running",
-        "_waiters",
-        "deadline",
-        "requests",
-        "response",
-        "responses",
-        "source_error",
-        "status",
-        "task",
-    )
-
-    def __init__(self) -> None:
-        self.status: Status | None = None
-        self.response = b""
-        self.requests: Pipe | None = None
-        self.responses: Pipe | None = None
-        self.source_error: Exception | None = None
-        """What the caller's source of requests raised."""
-        self.deadline: float | None = None
-        """The loop's time by which the caller wants its answer."""
-        self.task: asyncio.Task[None] | None = None
-        self._running: set[_Flow]
-        self._due: set[Timed] | None = None
-        self._feeder: asyncio.Task[None] | None = None
-        self._waiters: list[asyncio.Future[None]] = []
-
-    def serve(self, task: asyncio.Task[None], running: "set[_Flow]", due: set[Timed] | None) -> None:
-        """Let `task` serve the call, which is in `running` until it ends; its deadline is kept in `due`."""
-        self.task, self._running, self._due = task, running, due
-        running.add(self)
-
-    def feed(self, feeder: asyncio.Task[None]) -> None:
-        """Let `feeder` bring the requests."""
-        self._feeder = feeder
-        feeder.add_done_callback(_retrieved)
-
-    def expire(self) -> None:
-        """The deadline has come."""
-        self.give_up(_DEADLINE)
-
-    def give_up(self, status: Status) -> None:
-        """End the call before its servicer does, whose task is cancelled."""
-        if self.status is not None:
-            return
-        self.finish(status, discard=True)
-        if self.task is not None:
-            # A task that is cancelled before its first step runs nothing, not even its `finally`.
-            self.task.add_done_callback(self.left)
-            self.task.cancel()
-
-    def left(self, _: object = None) -> None:
-        """The servicer's task has ended."""
-        self._running.discard(self)
-        if self.status is None:
-            self.finish(_STOPPED)
-
-    def finish(self, status: Status, *, discard: bool = False) -> None:
-        """End the call, once; whoever waits is woken."""
-        if self.status is not None:
-            return
-        self.status = status
-        if self._due is not None:
-            self._due.discard(self)
-        if self._feeder is not None:
-            self._feeder.cancel()
-        if self.requests is not None:
-            self.requests.close(discard=True)
-        if self.responses is not None:
-            self.responses.close(discard=discard)
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def waiter(self) -> asyncio.Future[None]:
-        """Done when the call has ended."""
-        assert self.task is not None
-        future: asyncio.Future[None] = self.task.get_loop().create_future()
-        self._waiters.append(future)
-        return future
 
 
 class _Calling:
@@ -120,7 +32,7 @@ class _Calling:
 
     __slots__ = ("_decode", "_flow", "_path")
 
-    def __init__(self, flow: _Flow, decode: Codec, path: str) -> None:
+    def __init__(self, flow: Flow, decode: Codec, path: str) -> None:
         self._flow = flow
         self._decode = decode
         self._path = path
@@ -174,8 +86,9 @@ class _Calling:
         """Raise what a call that did not end well stands for."""
         status = self._flow.status
         assert status is not None
-        if self._flow.source_error is not None:
-            raise self._flow.source_error
+        streams = self._flow.streams
+        if streams is not None and streams.source_error is not None:
+            raise streams.source_error
         if status is _CANCELLED:
             raise asyncio.CancelledError
         if status.code is not grpc.StatusCode.OK:
@@ -209,9 +122,9 @@ class LoopbackReplies(_Calling):
         return self
 
     async def __anext__(self) -> Any:
-        assert self._flow.responses is not None
+        assert self._flow.streams is not None
         try:
-            data = await self._flow.responses.get()
+            data = await self._flow.streams.responses.get()
         except asyncio.CancelledError:
             self.cancel()
             raise
@@ -229,7 +142,7 @@ class Loopback:
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
-        self._running: set[_Flow] = set()
+        self._running: set[Flow] = set()
         self._deadlines = Deadlines()
         self._closed = False
 
@@ -278,7 +191,7 @@ class Loopback:
             await asyncio.wait(tasks, timeout=grace)
         for task, flow in tasks.items():
             if flow.status is None:
-                flow.give_up(_STOPPED)
+                flow.give_up(STOPPED)
             else:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -286,72 +199,73 @@ class Loopback:
     def _method(
         self, path: str, encode: Codec, decode: Codec, kind: type[C], *, streaming: tuple[bool, bool]
     ) -> Callable[..., C]:
-        def call(request: Any, timeout: float | None, sent: Sent) -> C:
-            flow = _Flow()
-            if streaming[1]:
-                flow.responses = Pipe()
-            endpoint = self._dispatcher.endpoint(path)
+        many_requests, many_responses = streaming
+        serve = self._answers if many_responses else self._answer
+        endpoint: Endpoint | None = None
+
+        def call(request: Any, sent: Sent) -> C:
+            nonlocal endpoint
+            endpoint = endpoint or self._offered(path, streaming)
+            flow = Flow(self._running)
+            if many_requests or many_responses:
+                flow.streams = Streams()
             if self._closed:
-                flow.finish(_STOPPED)
-            elif endpoint is None or (endpoint.requests, endpoint.responses) != streaming:
+                flow.finish(STOPPED)
+            elif endpoint is None:
                 flow.finish(_UNKNOWN)
-            elif endpoint.requests:
-                flow.requests = Pipe()
-                self._start(flow, endpoint, _drained(flow.requests), timeout, sent)
-                flow.feed(asyncio.create_task(_feed(flow, flow.requests, request, encode)))
+            elif flow.streams is not None and many_requests:
+                requests = flow.streams.requests
+                self._start(path, flow, sent, serve(flow, endpoint, sent, _drained(requests)))
+                flow.streams.feed(asyncio.create_task(_feed(flow, flow.streams, request, encode)))
             elif len(data := encode(request)) > MAX_MESSAGE:
                 flow.finish(_TOO_LARGE)
             else:
-                self._start(flow, endpoint, data, timeout, sent)
+                self._start(path, flow, sent, serve(flow, endpoint, sent, data))
             return kind(flow, decode, path)
 
         return call
 
-    def _start(
-        self,
-        flow: _Flow,
-        endpoint: Endpoint,
-        request: bytes | AsyncIterator[bytes],
-        timeout: float | None,
-        sent: Sent,
-    ) -> None:
+    def _offered(self, path: str, streaming: tuple[bool, bool]) -> Endpoint | None:
+        endpoint = self._dispatcher.endpoint(path)
+        if endpoint is None or (endpoint.requests, endpoint.responses) != streaming:
+            return None
+        return endpoint
+
+    def _start(self, path: str, flow: Flow, sent: Sent, serving: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
-        due = None
-        if timeout is not None:
-            flow.deadline = loop.time() + timeout
-            due = self._deadlines.add(flow, flow.deadline)
-        inbound = Inbound(*sent, timeout)
-        serve = self._answers if endpoint.responses else self._answer
-        task = loop.create_task(serve(flow, endpoint, inbound, request), context=contextvars.Context())
-        flow.serve(task, self._running, due)
+        if sent.time_left is not None:
+            flow.deadline = loop.time() + sent.time_left
+            flow.due = self._deadlines.add(flow, flow.deadline)
+        # Made by hand: uvloop's create_task has asyncio make up a name before it sets ours.
+        flow.serve(asyncio.Task(serving, loop=loop, name=path, context=contextvars.Context()))
 
     async def _answer(
-        self, flow: _Flow, endpoint: Endpoint, inbound: Inbound, request: bytes | AsyncIterator[bytes]
+        self, flow: Flow, endpoint: Endpoint, sent: Sent, request: bytes | AsyncIterator[bytes]
     ) -> None:
         try:
-            flow.response = await self._dispatcher.answer(endpoint, inbound, request)
-            flow.finish(_ok(inbound))
+            flow.response = await self._dispatcher.answer(endpoint, sent, request)
+            flow.finish(_ok(sent) if sent.trailing else _OK)
         except Aborted as aborted:
             flow.finish(aborted.status)
         finally:
             flow.left()
 
     async def _answers(
-        self, flow: _Flow, endpoint: Endpoint, inbound: Inbound, request: bytes | AsyncIterator[bytes]
+        self, flow: Flow, endpoint: Endpoint, sent: Sent, request: bytes | AsyncIterator[bytes]
     ) -> None:
-        assert flow.responses is not None
+        assert flow.streams is not None
         try:
-            async for response in self._dispatcher.answers(endpoint, inbound, request):
-                await flow.responses.put(response)
-            flow.finish(_ok(inbound))
+            async for response in self._dispatcher.answers(endpoint, sent, request):
+                await flow.streams.responses.put(response)
+            flow.finish(_ok(sent) if sent.trailing else _OK)
         except Aborted as aborted:
             flow.finish(aborted.status)
         finally:
             flow.left()
 
 
-def _ok(inbound: Inbound) -> Status:
-    return Status(grpc.StatusCode.OK, "", tuple(inbound.trailing)) if inbound.trailing else _OK
+def _ok(sent: Sent) -> Status:
+    return Status(grpc.StatusCode.OK, "", tuple(sent.trailing))
 
 
 async def _drained(pipe: Pipe) -> AsyncIterator[bytes]:
@@ -359,7 +273,7 @@ async def _drained(pipe: Pipe) -> AsyncIterator[bytes]:
         yield data
 
 
-async def _feed(flow: _Flow, pipe: Pipe, source: Any, encode: Codec) -> None:
+async def _feed(flow: Flow, streams: Streams, source: Any, encode: Codec) -> None:
     """Bring the caller's requests, in the caller's context; a source that fails cancels the call."""
     complete = False
     try:
@@ -368,13 +282,13 @@ async def _feed(flow: _Flow, pipe: Pipe, source: Any, encode: Codec) -> None:
             if len(data) > MAX_MESSAGE:
                 flow.give_up(_TOO_LARGE)
                 return
-            await pipe.put(data)
+            await streams.requests.put(data)
         complete = True
     except Exception as error:
-        flow.source_error = error
+        streams.source_error = error
         raise
     finally:
-        pipe.close()
+        streams.requests.close()
         if not complete:
             flow.give_up(_CANCELLED)
 
@@ -382,9 +296,3 @@ async def _feed(flow: _Flow, pipe: Pipe, source: Any, encode: Codec) -> None:
 async def _each(source: Any) -> AsyncIterator[Any]:
     for item in source:
         yield item
-
-
-def _retrieved(feeder: asyncio.Task[None]) -> None:
-    """The source's error is the caller's, who has it from the source: asyncio need not log it again."""
-    if not feeder.cancelled():
-        feeder.exception()

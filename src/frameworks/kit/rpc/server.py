@@ -13,8 +13,8 @@ import grpc.aio
 
 from frameworks.kit import trace
 from frameworks.kit.errors import Precondition
-from frameworks.kit.rpc.call import MAX_MESSAGE, service_of, told
-from frameworks.kit.rpc.dispatch import Dispatcher, Endpoint, Inbound
+from frameworks.kit.rpc.call import MAX_MESSAGE, Sent, service_of, told
+from frameworks.kit.rpc.dispatch import Dispatcher, Endpoint
 from frameworks.kit.rpc.faults import Aborted
 
 _OPTIONS = (
@@ -117,23 +117,23 @@ class _Methods(grpc.GenericRpcHandler):
 
 def _handler(dispatcher: Dispatcher, endpoint: Endpoint) -> "grpc.RpcMethodHandler[Any, Any]":
     async def answer(request: Any, context: Any) -> bytes:
-        inbound = _inbound(context)
+        sent = _sent(context)
         response = b""
         try:
-            response = await dispatcher.answer(endpoint, inbound, request)
+            response = await dispatcher.answer(endpoint, sent, request)
         except Aborted as aborted:
             await _abort(context, aborted)
-        context.set_trailing_metadata(tuple(inbound.trailing))
+        context.set_trailing_metadata(tuple(sent.trailing))
         return response
 
     async def answers(request: Any, context: Any) -> AsyncIterator[bytes]:
-        inbound = _inbound(context)
+        sent = _sent(context)
         try:
-            async for response in dispatcher.answers(endpoint, inbound, request):
+            async for response in dispatcher.answers(endpoint, sent, request):
                 yield response
         except Aborted as aborted:
             await _abort(context, aborted)
-        context.set_trailing_metadata(tuple(inbound.trailing))
+        context.set_trailing_metadata(tuple(sent.trailing))
 
     shapes: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -149,6 +149,6 @@ async def _abort(context: Any, aborted: Aborted) -> None:
     await context.abort(status.code, status.details, status.trailing)
 
 
-def _inbound(context: Any) -> Inbound:
+def _sent(context: Any) -> Sent:
     authorization, traceparent = told(context.invocation_metadata() or ())
-    return Inbound(authorization, trace.accept(traceparent), context.time_remaining())
+    return Sent(authorization, trace.accept(traceparent), context.time_remaining())
