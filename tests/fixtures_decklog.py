@@ -13,7 +13,8 @@ import pytest
 from frameworks.contracts.pb.decklog_v1_pb2 import Envelope, PublishAck, PublishRequest
 from frameworks.contracts.pb.events_v1_pb2 import Event, StreamMetrics
 from frameworks.data.decklog.api import Api
-from frameworks.data.decklog.domain import RecordBatch, Sender, Unreadable
+from frameworks.data.decklog.domain import Sender, Unreadable
+from frameworks.data.decklog.domain.records import RecordBatch
 from frameworks.data.decklog.peers import SignedAttributions
 from frameworks.data.decklog.service import Intake
 from frameworks.kit.clock import Clock, FakeClock, from_micros, micros

@@ -16,7 +16,8 @@ import psutil
 
 from frameworks.cli.flow import process_name
 from frameworks.cli.presence import announced
-from frameworks.contracts.pb.decklog_v1_pb2 import Envelope, PublishRequest
+from frameworks.contracts.framing import join
+from frameworks.contracts.pb.decklog_v1_pb2 import Group, PublishRequest
 from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceStub
 from frameworks.contracts.pb.events_v1_pb2 import Event
 from frameworks.contracts.topics import EVENT_TYPES, WRITERS, Role
@@ -188,13 +189,19 @@ def in_turn(count: int, seed: int) -> list[str]:
 
 
 def batch(sender: str, tenants: Sequence[int], seed: int, words: Words) -> PublishRequest:
-    """One request of a sender."""
-    tokens: dict[str, int] = {}
-    envelopes = []
+    """One request of a sender: a group of events for each word they need."""
+    groups: dict[str, list[bytes]] = {}
     for event, role in events(sender, tenants, seed):
-        number = tokens.setdefault(words[event.tenant_id, role], len(tokens) + 1) if role else 0
-        envelopes.append(Envelope(event=event.SerializeToString(), attribution=number))
-    return PublishRequest(sequence=seed, attributions=list(tokens), events=envelopes)
+        groups.setdefault(words[event.tenant_id, role] if role else "", []).append(event.SerializeToString())
+    tokens = [token for token in groups if token]
+    return PublishRequest(
+        sequence=seed,
+        attributions=tokens,
+        groups=[
+            Group(events=join(alike), attribution=tokens.index(token) + 1 if token else 0)
+            for token, alike in groups.items()
+        ],
+    )
 
 
 def microseconds(before: Mapping[str, float], after: Mapping[str, float], events_: int) -> str:

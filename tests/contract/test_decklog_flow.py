@@ -15,7 +15,8 @@ from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceStub
 from frameworks.contracts.pb.events_v1_pb2 import Event, LoadBalancing
 from frameworks.contracts.permissions import RPC
 from frameworks.data.decklog.api import SERVICE, Api
-from frameworks.data.decklog.domain import RecordBatch, Sender, Unreadable
+from frameworks.data.decklog.domain import Sender, Unreadable
+from frameworks.data.decklog.domain.records import RecordBatch
 from frameworks.data.decklog.peers import SignedAttributions
 from frameworks.data.decklog.service import Intake
 from frameworks.kit.clock import SystemClock, micros, uuid7

@@ -56,10 +56,28 @@ _decode_stored = msgspec.msgpack.Decoder(_Stored).decode
 _TAGGED = _encode(_Group(0, "", b"", b""))[:2]
 
 
+class Misunderstood(Unavailable):
+    """Decklog answered less than it was asked, as one does that does not know groups yet: nothing is forgotten."""
+
+    code = "delivery.misunderstood"
+
+
 @dataclass(slots=True)
 class _Sent:
     position: Position
     request: pb.PublishRequest
+    events: int
+
+    def event(self, index: int) -> tuple[bytes, str]:
+        """One of the events, and the word it was sent under."""
+        for group in self.request.groups:
+            found = parts(group.events)
+            if index < len(found):
+                return found[index], self.request.attributions[
+                    group.attribution - 1
+                ] if group.attribution else ""
+            index -= len(found)
+        raise Misunderstood("Decklog refused an event that it was not sent.")
 
 
 class EventDelivery:
@@ -140,8 +158,10 @@ class EventDelivery:
             async for ack in publish:
                 sent = in_flight.popleft()
                 room.release()
+                if ack.accepted + len(ack.refused) != sent.events:
+                    raise Misunderstood("Decklog did not say what became of every event.")
                 for refused in ack.refused:
-                    self._refuse(sent.request, refused)
+                    self._refuse(sent, refused)
                 acknowledged.inc(ack.accepted)
                 reached = sent.position
                 if not in_flight:
@@ -156,12 +176,11 @@ class EventDelivery:
         """A node sends as itself; without one the service's own token goes out."""
         return (("authorization", f"Bearer {self._node.bearer('decklog')}"),) if self._node else None
 
-    def _refuse(self, request: pb.PublishRequest, refused: pb.Refused) -> None:
+    def _refuse(self, sent: _Sent, refused: pb.Refused) -> None:
         metrics.REFUSED.labels(self._service).inc()
         self._log.error("event.refused", code=refused.code, reason=refused.message)
-        envelope = request.events[refused.index]
-        word = request.attributions[envelope.attribution - 1] if envelope.attribution else ""
-        self._wal.quarantine(_encode(_Group(1, word, b"", join([envelope.event]))))
+        event, word = sent.event(refused.index)
+        self._wal.quarantine(_encode(_Group(1, word, b"", join([event]))))
 
     async def _batches(
         self, in_flight: deque[_Sent], room: asyncio.Semaphore
@@ -180,7 +199,7 @@ class EventDelivery:
             last, groups = _up_to(BATCH, records)
             sequence += 1
             request = _request(sequence, groups)
-            in_flight.append(_Sent(last, request))
+            in_flight.append(_Sent(last, request, sum(group.count for group in groups)))
             yield request
 
 
@@ -220,10 +239,8 @@ def _up_to(most: int, records: Sequence[tuple[Position, bytes]]) -> tuple[Positi
 def _request(sequence: int, groups: Sequence[_Group]) -> pb.PublishRequest:
     request = pb.PublishRequest(sequence=sequence)
     words: dict[str, int] = {}
-    add = request.events.add
     for group in groups:
         index = words.setdefault(group.attribution, len(words) + 1) if group.attribution else 0
-        for event in parts(group.events):
-            add(event=event, attribution=index)
+        request.groups.add(events=group.events, attribution=index)
     request.attributions.extend(words)
     return request

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from frameworks.contracts.delivery import BATCH, WINDOW, EventDelivery
+from frameworks.contracts.framing import parts
 from frameworks.contracts.pb.decklog_v1_pb2 import PublishAck, PublishRequest, Refused
 from frameworks.contracts.pb.events_v1_pb2 import ClientSample, Event, StreamMetrics, UserConnection
 from frameworks.kit.clock import FakeClock, micros
@@ -32,6 +33,8 @@ class Decklog:
 
     away: bool = False
     flaky: bool = False
+    old: bool = False
+    """Sees no groups, as it was before there were any."""
     refuses: frozenset[int] = frozenset()
     taken: list[Event] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
@@ -47,14 +50,16 @@ class Decklog:
             raise Unavailable("away")
         async for request in requests:
             self.calls += 1
-            self.taken += [Event.FromString(envelope.event) for envelope in request.events]
             said = ["", *request.attributions]
-            self.words += [said[envelope.attribution] for envelope in request.events]
-            self.batches.append(len(request.events))
+            sent = [(raw, said[group.attribution]) for group in request.groups for raw in parts(group.events)]
+            self.taken += [Event.FromString(raw) for raw, _ in sent]
+            self.words += [word for _, word in sent]
+            self.batches.append(len(sent))
             if self.flaky and self.calls % 5 == 0:
                 raise Unavailable("the connection was lost")
             refused = [Refused(index=i, code="event.no", message="no") for i in sorted(self.refuses)]
-            yield PublishAck(sequence=request.sequence, accepted=len(request.events), refused=refused)
+            accepted = 0 if self.old else len(sent) - len(refused)
+            yield PublishAck(sequence=request.sequence, accepted=accepted, refused=refused)
 
 
 @dataclass
@@ -75,7 +80,7 @@ class Network:
             while True:
                 request = await came.get()
                 await self.answers.wait()
-                yield PublishAck(sequence=request.sequence, accepted=len(request.events))
+                yield PublishAck(sequence=request.sequence, accepted=count(request))
         finally:
             reading.cancel()
 
@@ -83,9 +88,14 @@ class Network:
         self, requests: AsyncIterator[PublishRequest], came: "asyncio.Queue[PublishRequest]"
     ) -> None:
         async for request in requests:
-            self.batches.append(len(request.events))
+            self.batches.append(count(request))
             self.arrived.set()
             came.put_nowait(request)
+
+
+def count(request: PublishRequest) -> int:
+    """How many events it holds."""
+    return sum(len(parts(group.events)) for group in request.groups)
 
 
 def told(second: int, at: int) -> list[Event]:
@@ -208,6 +218,20 @@ async def test_what_decklog_never_takes_is_set_aside_and_the_rest_goes_on(tmp_pa
         await sending
     assert first.SerializeToString() in (tmp_path / "refused.bin").read_bytes()
     assert second.SerializeToString() not in (tmp_path / "refused.bin").read_bytes()
+
+
+async def test_a_decklog_that_sees_no_groups_yet_makes_nobody_forget_them(tmp_path: Path) -> None:
+    clock, decklog = FakeClock(), Decklog(old=True)
+    delivery = delivery_to(decklog, WriteAheadLog(tmp_path), clock)
+    await delivery.record(event(1, micros(clock.now()), "stream-metrics"), ATTRIBUTION)
+    async with sending(delivery):
+        while decklog.calls < 3:
+            await clock.advance(1)
+            await asyncio.sleep(0)
+        assert delivery.lag_bytes() > 0
+        decklog.old = False
+        await drained(delivery, clock)
+    assert len(set(decklog.batches)) == 1
 
 
 async def test_each_event_points_at_its_own_attribution(tmp_path: Path) -> None:

@@ -24,21 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10\x64\x65\x63klog_v1.proto\x12\x15\x66rameworks.decklog.v1\"i\n\x0ePublishRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x14\n\x0c\x61ttributions\x18\x02 \x03(\t\x12/\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1f.frameworks.decklog.v1.Envelope\".\n\x08\x45nvelope\x12\r\n\x05\x65vent\x18\x01 \x01(\x0c\x12\x13\n\x0b\x61ttribution\x18\x02 \x01(\r\"a\n\nPublishAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\r\x12/\n\x07refused\x18\x03 \x03(\x0b\x32\x1e.frameworks.decklog.v1.Refused\"7\n\x07Refused\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t2i\n\x0e\x44\x65\x63klogService\x12W\n\x07Publish\x12%.frameworks.decklog.v1.PublishRequest\x1a!.frameworks.decklog.v1.PublishAck(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x10\x64\x65\x63klog_v1.proto\x12\x15\x66rameworks.decklog.v1\"\x97\x01\n\x0ePublishRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x14\n\x0c\x61ttributions\x18\x02 \x03(\t\x12/\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1f.frameworks.decklog.v1.Envelope\x12,\n\x06groups\x18\x04 \x03(\x0b\x32\x1c.frameworks.decklog.v1.Group\".\n\x08\x45nvelope\x12\r\n\x05\x65vent\x18\x01 \x01(\x0c\x12\x13\n\x0b\x61ttribution\x18\x02 \x01(\r\",\n\x05Group\x12\x0e\n\x06\x65vents\x18\x01 \x01(\x0c\x12\x13\n\x0b\x61ttribution\x18\x02 \x01(\r\"a\n\nPublishAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\r\x12/\n\x07refused\x18\x03 \x03(\x0b\x32\x1e.frameworks.decklog.v1.Refused\"7\n\x07Refused\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t2i\n\x0e\x44\x65\x63klogService\x12W\n\x07Publish\x12%.frameworks.decklog.v1.PublishRequest\x1a!.frameworks.decklog.v1.PublishAck(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'decklog_v1_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PUBLISHREQUEST']._serialized_start=43
-  _globals['_PUBLISHREQUEST']._serialized_end=148
-  _globals['_ENVELOPE']._serialized_start=150
-  _globals['_ENVELOPE']._serialized_end=196
-  _globals['_PUBLISHACK']._serialized_start=198
-  _globals['_PUBLISHACK']._serialized_end=295
-  _globals['_REFUSED']._serialized_start=297
-  _globals['_REFUSED']._serialized_end=352
-  _globals['_DECKLOGSERVICE']._serialized_start=354
-  _globals['_DECKLOGSERVICE']._serialized_end=459
+  _globals['_PUBLISHREQUEST']._serialized_start=44
+  _globals['_PUBLISHREQUEST']._serialized_end=195
+  _globals['_ENVELOPE']._serialized_start=197
+  _globals['_ENVELOPE']._serialized_end=243
+  _globals['_GROUP']._serialized_start=245
+  _globals['_GROUP']._serialized_end=289
+  _globals['_PUBLISHACK']._serialized_start=291
+  _globals['_PUBLISHACK']._serialized_end=388
+  _globals['_REFUSED']._serialized_start=390
+  _globals['_REFUSED']._serialized_end=445
+  _globals['_DECKLOGSERVICE']._serialized_start=447
+  _globals['_DECKLOGSERVICE']._serialized_end=552
 # @@protoc_insertion_point(module_scope)

@@ -1,13 +1,14 @@
 """Inbound calls of Decklog: one bidirectional stream of batches and their acknowledgements."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from frameworks.contracts.framing import join
+from frameworks.contracts.framing import join, parts
 from frameworks.contracts.metrics import decklog as metrics
 from frameworks.contracts.pb import decklog_v1_pb2 as pb
 from frameworks.contracts.pb.events_v1_pb2 import Event, EventBatch
@@ -17,13 +18,13 @@ from frameworks.data.decklog.domain import (
     MAX_EVENTS,
     Arrival,
     BatchTooLarge,
-    Lanes,
     Problem,
     Sender,
     SenderKind,
     TooManyStreams,
     Unreadable,
 )
+from frameworks.data.decklog.domain.lanes import Lanes
 from frameworks.data.decklog.service import Intake, Judged, Offered, Outcome
 from frameworks.kit.errors import Forbidden
 from frameworks.kit.identity import Principal, PrincipalKind
@@ -84,9 +85,6 @@ class Api:
         lanes = Lanes()
         try:
             async for request in requests:
-                if max(len(request.events), len(request.attributions)) > MAX_EVENTS:
-                    metrics.REFUSED.labels(BatchTooLarge.code).inc()
-                    raise BatchTooLarge(f"A batch has at most {MAX_EVENTS} events.")
                 judged = self._intake.judge(_offered(request), sender, lanes)
                 await ahead.put((request.sequence, judged), judged.size)
         finally:
@@ -170,9 +168,28 @@ def _sender(principal: Principal) -> Sender:
 
 
 def _offered(request: pb.PublishRequest) -> Offered:
-    events = [(envelope.event, envelope.attribution) for envelope in request.events]
-    framed = join([raw for raw, _ in events])
-    return Offered(request.attributions, events, _is_plain(framed), len(framed), _arrived)
+    """The batch in a request; raises BatchTooLarge."""
+    if max(len(request.events), len(request.groups), len(request.attributions)) > MAX_EVENTS:
+        raise _too_large()
+    groups: list[tuple[int, Sequence[bytes]]] = [(one.attribution, (one.event,)) for one in request.events]
+    framed = join([event for _, (event,) in groups]) + b"".join([group.events for group in request.groups])
+    groups += [(group.attribution, _parted(group.events)) for group in request.groups]
+    if sum(len(events) for _, events in groups) > MAX_EVENTS:
+        raise _too_large()
+    return Offered(request.attributions, groups, _is_plain(framed), len(framed), _arrived)
+
+
+def _too_large() -> BatchTooLarge:
+    metrics.REFUSED.labels(BatchTooLarge.code).inc()
+    return BatchTooLarge(f"A batch has at most {MAX_EVENTS} events.")
+
+
+def _parted(batch: bytes) -> Sequence[bytes]:
+    """The events of a group; all of it as one, which is none, when it can not be taken apart."""
+    try:
+        return parts(batch)
+    except DecodeError:
+        return (batch,)
 
 
 def _is_plain(framed: bytes) -> bool:
@@ -240,16 +257,24 @@ def _arrival(index: int, raw: bytes, attribution: int, event: Event) -> Arrival:
     )
 
 
-def _envelope(event: Event, field: str | None, raw: bytes) -> int:
-    """How many bytes of the event come before its payload's length; 0 when they do not come first, in order."""
-    if field is None:
-        return 0
-    without = Event()
-    without.CopyFrom(event)
-    without.ClearField(field)  # type: ignore[arg-type]
-    head = without.SerializeToString()
-    return len(head) + _PAYLOAD_TAG if raw.startswith(head) else 0
+def _envelope(event: Event, field: str | None, raw: bytes) -> tuple[bytes, bytes] | None:
+    """What follows the time, around the trace id; None when fields of the envelope do not come first, in order."""
+    if field is None or not _TRACE.fullmatch(event.trace_id):
+        return None
+    head = Event()
+    head.CopyFrom(event)
+    head.ClearField(field)  # type: ignore[arg-type]
+    whole = head.SerializeToString()
+    head.ClearField("claim_epoch")
+    traced = head.ByteSize()
+    head.ClearField("trace_id")
+    if not raw.startswith(whole):
+        return None
+    return raw[_TIME_END + len(event.type) : head.ByteSize()], raw[traced : len(whole) + _PAYLOAD_TAG]
 
 
+_TRACE = re.compile("([0-9a-f]{32})?")
+_TIME_END = 29
+"""Where an envelope goes on behind id, type and time, when its type has no characters."""
 _PAYLOAD_TAG = 2
 """Bytes of the tag of a payload: those of fields 16 to 2047 have two."""

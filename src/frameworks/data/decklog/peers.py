@@ -14,10 +14,10 @@ from frameworks.data.decklog.domain import (
     SECOND,
     SKEW,
     Attribution,
-    RecordBatch,
     Sender,
     Unreadable,
 )
+from frameworks.data.decklog.domain.records import RecordBatch
 from frameworks.kit.clock import Clock
 from frameworks.kit.errors import Unauthenticated
 from frameworks.kit.eventlog import EventLog, Outgoing

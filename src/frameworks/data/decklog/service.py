@@ -7,16 +7,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from frameworks.data.decklog import domain
-from frameworks.data.decklog.domain import (
-    Arrival,
-    Attribution,
-    Lane,
-    Lanes,
-    Problem,
-    RecordBatch,
-    Sender,
-    Unreadable,
-)
+from frameworks.data.decklog.domain import Arrival, Attribution, Problem, Sender, Unreadable
+from frameworks.data.decklog.domain.lanes import Lanes, spoken
+from frameworks.data.decklog.domain.records import Lane, Places, RecordBatch, lane_of, regroup
 from frameworks.kit.clock import Clock, micros
 from frameworks.kit.errors import Unauthenticated
 from frameworks.kit.log import get
@@ -60,13 +53,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A batch as it came: signed words, events with the number of the word they point at, and how to read one.
+    """A batch as it came: signed words, events in groups with the number of the word they point at, how to read one.
 
     It is `plain` when every event says each of its fields once, in order, and nothing else.
     """
 
     tokens: Sequence[str]
-    events: Sequence[tuple[bytes, int]]
+    groups: Sequence[tuple[int, Sequence[bytes]]]
     plain: bool
     size: int
     """Bytes of all events."""
@@ -78,8 +71,8 @@ class Judged:
     """What is to be stored of a batch, and why the rest is not."""
 
     accepted: int = 0
-    kept: dict[bytes, tuple[Lane, bytes]] = field(default_factory=dict)
-    """The accepted events by their ids."""
+    places: Places = field(default_factory=Places)
+    """Where the accepted events lie."""
     refused: list[tuple[int, Problem]] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     size: int = 0
@@ -122,8 +115,8 @@ class Intake:
             else:
                 judged.refused.append((index, event))
 
-        words = [None if isinstance(word, Problem) else domain.spoken(word, now) for word in pointed]
-        known = lanes.sort(offered.events, words if offered.plain else (), judged.kept, read)
+        words = [None if isinstance(word, Problem) else spoken(word, now) for word in pointed]
+        known = lanes.sort(offered.groups, words if offered.plain else (), judged.places, read)
         judged.accepted += known
         judged.refused += [(letter.index, letter.problem) for letter in judged.unreadable]
         judged.refused.sort(key=_index)
@@ -142,25 +135,25 @@ class Intake:
         if problem is None and isinstance(word, Problem):
             problem = word
         if problem is None and not isinstance(word, Problem):
-            before = judged.kept.get(event.event_id)
             problem = domain.sender_problem(event, sender, word) or domain.repeat_problem(
-                event, before[1] if before else None
+                event, judged.places.ids.get(event.event_id)
             )
         if problem is not None:
             judged.refused.append((event.index, problem))
             return None
-        lane = domain.lane_of(event, sender, self._region, word if isinstance(word, Attribution) else None)
-        judged.kept[event.event_id] = lane, event.raw
+        lane = lane_of(event, sender, self._region, word if isinstance(word, Attribution) else None)
+        if judged.places.ids.setdefault(event.event_id, event.raw) is event.raw:
+            judged.places.of(lane).append(event.raw)
         judged.accepted += 1
         return lane
 
     async def store(self, batches: Sequence[Judged], *, sender: Sender, trace: str) -> list[Outcome]:
         """Durably store every accepted event; raises Unavailable when that can not be promised."""
-        kept = [event for judged in batches for event in judged.kept.values()]
+        kept = regroup(part for judged in batches for part in judged.places.parts.values())
         letters = [letter for judged in batches for letter in judged.unreadable]
         async with self._slots:
             if kept:
-                await self._log.append(domain.regroup(kept), sender=sender, trace=trace)
+                await self._log.append(kept, sender=sender, trace=trace)
             letters = letters[: self._letters.take(len(letters))]
             if letters:
                 await self._log.bury(letters, sender=sender, trace=trace)
@@ -172,7 +165,7 @@ class Intake:
         buried = sum(id(letter) in letters for letter in judged.unreadable)
         return Outcome(
             accepted=judged.accepted,
-            repeated=judged.accepted - len(judged.kept),
+            repeated=judged.accepted - len(judged.places.ids),
             buried=buried,
             dropped=len(judged.unreadable) - buried,
             refused=judged.refused,

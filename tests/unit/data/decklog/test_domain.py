@@ -4,17 +4,9 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from frameworks.contracts.framing import split
-from frameworks.data.decklog.domain import (
-    MAX_EVENTS,
-    MAX_RECORD_BYTES,
-    Arrival,
-    RecordBatch,
-    Sender,
-    SenderKind,
-    lane_of,
-    shape_problem,
-)
-from frameworks.data.decklog.domain import regroup as regroup_lanes
+from frameworks.data.decklog.domain import MAX_EVENTS, Arrival, Sender, SenderKind, shape_problem
+from frameworks.data.decklog.domain.records import MAX_RECORD_BYTES, Places, RecordBatch, lane_of
+from frameworks.data.decklog.domain.records import regroup as regroup_lanes
 
 TENANT = UUID(int=1).bytes
 NODE = Sender(SenderKind.NODE, "n", "c", None)
@@ -46,7 +38,10 @@ def arrival(number: int, *, stream: bytes = UUID(int=2).bytes, size: int = 100, 
 
 def regroup(events: Iterable[Arrival]) -> Sequence[RecordBatch]:
     """The records of events that were accepted."""
-    return regroup_lanes((lane_of(event, NODE, ""), event.raw) for event in events)
+    places = Places()
+    for event in events:
+        places.of(lane_of(event, NODE, "")).append(event.raw)
+    return regroup_lanes(places.parts.values())
 
 
 def test_a_record_has_bounds_and_the_next_one_goes_on() -> None:

@@ -4,12 +4,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
-from fixtures_decklog import NODE, OWNER, Caller, Yard
+from fixtures_decklog import NODE, OWNER, STREAM, TENANT, Caller, Yard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from frameworks.contracts.pb.decklog_v1_pb2 import Envelope, PublishAck, PublishRequest
+from frameworks.contracts.framing import join
+from frameworks.contracts.pb.decklog_v1_pb2 import Envelope, Group, PublishAck, PublishRequest
 from frameworks.contracts.pb.events_v1_pb2 import Event, NodeLifecycle, StreamMetrics
+from frameworks.data.decklog.domain import Arrival, Sender, SenderKind
+from frameworks.data.decklog.domain.lanes import Lanes, Spoken
+from frameworks.data.decklog.domain.records import Places, lane_of
 from frameworks.kit.clock import micros
 
 SECONDS = (-8 * 86_400, -3600, -1, 0, 60, 121)
@@ -22,6 +26,11 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"node_id": "node-2"},
     {"cluster_id": ""},
     {"region": "elsewhere", "trace_id": "0" * 32},
+    {"trace_id": "0123456789abcdef" * 2},
+    {"trace_id": "fedcba9876543210" * 2},
+    {"trace_id": "FEDCBA9876543210" * 2},
+    {"trace_id": "0" * 31},
+    {"trace_id": "\x00" * 32},
     {"source": "helmsman"},
     {"schema_version": 1_000_000},
     {"event_id": bytes(16)},
@@ -40,7 +49,15 @@ def requests_of(yard: Yard, told: list[tuple[int, int, int]]) -> list[PublishReq
     for number, (change, second, attribution) in enumerate(told):
         fields = {"event_id": UUID(int=number + 1).bytes, "occurred_at": now + SECONDS[second] * 1_000_000}
         raw = yard.event(**(fields | CHANGES[change])).SerializeToString()
-        made.append(PublishRequest(attributions=words, events=[Envelope(event=raw, attribution=attribution)]))
+        single = (
+            Envelope(event=raw, attribution=attribution),
+            Group(events=join([raw]), attribution=attribution),
+        )
+        made.append(
+            PublishRequest(attributions=words, events=single[:1])
+            if number % 2
+            else PublishRequest(attributions=words, groups=single[1:])
+        )
     return made
 
 
@@ -81,3 +98,22 @@ async def test_a_long_type_does_not_pass_for_an_envelope(yard: Yard) -> None:
         for raw in (good.SerializeToString(), hidden.SerializeToString())
     ]
     assert [accepted for accepted, _ in await verdicts(yard, [requests])] == [1, 0]
+
+
+async def test_events_of_one_envelope_and_many_traces_take_its_lane(yard: Yard) -> None:
+    made = [
+        yard.event(event_id=UUID(int=number).bytes, trace_id=trace).SerializeToString()
+        for number, trace in enumerate(("", f"{7:032x}", "", f"{8:032x}", "X" * 32, "0" * 31), start=1)
+    ]
+    (first, *rest), judged, lanes, places = made, list[int](), Lanes(), Places()
+    claim = first.index(b"\x60\x04")
+    names, tag = first[29 + len("stream-metrics") : claim], first[claim : claim + 4]
+    arrival = Arrival(
+        0, first, "stream-metrics", "stream_metrics", first[2:18], 1, 1, TENANT.bytes, STREAM.bytes,
+        "node-1", "default", "", "", "", 4, 0, (names, tag),
+    )  # fmt: skip
+    lanes.remember(arrival, lane_of(arrival, Sender(SenderKind.NODE, "node-1", "default", OWNER), ""))
+    anywhen = Spoken(None, 0, 1 << 62)
+    assert lanes.sort([(0, rest)], [anywhen], places, lambda index, *_: judged.append(index)) == 3
+    assert judged == [3, 4]
+    assert [part.events for part in places.parts.values()] == [rest[:3]]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from frameworks.contracts.framing import split, unframed
 from frameworks.contracts.pb.events_v1_pb2 import Event
-from frameworks.data.decklog.domain import Arrival, Sender, SenderKind, lane_of, regroup
+from frameworks.data.decklog.domain import Arrival, Sender, SenderKind
+from frameworks.data.decklog.domain.records import Places, lane_of, regroup
 
 FOGHORN = Sender(SenderKind.SERVICE, "foghorn", None, None)
 TENANTS = [UUID(int=n).bytes for n in (1, 2)]
@@ -46,7 +47,10 @@ def arrival(number: int, tenant: bytes, cluster: str) -> Arrival:
 @given(st.lists(st.tuples(st.sampled_from(TENANTS), st.sampled_from(["", "eu-1", "us-1"])), max_size=40))
 def test_every_event_of_a_record_is_of_the_records_cluster(senders: list[tuple[bytes, str]]) -> None:
     arrivals = [arrival(number, *sender) for number, sender in enumerate(senders)]
-    records = regroup((lane_of(one, FOGHORN, ""), one.raw) for one in arrivals)
+    places = Places()
+    for one in arrivals:
+        places.of(lane_of(one, FOGHORN, "")).append(one.raw)
+    records = regroup(places.parts.values())
     found: Counter[bytes] = Counter()
     for record in records:
         events = [Event.FromString(unframed(framed)) for framed in split(record.value)]

@@ -1,15 +1,10 @@
-"""What makes an event acceptable, and how accepted events become log records: pure rules."""
+"""What makes an event acceptable: pure rules. Accepted events become log records in `records`, quickly by `lanes`."""
 
-import hashlib
 import zlib
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from struct import Struct
 from uuid import UUID
 
-from frameworks.contracts.framing import FRAMING, join, stamp
 from frameworks.contracts.topics import EVENT_TYPES, PARTITIONS, SCHEMA_VERSION, WRITERS, EventType, Role
 from frameworks.kit.errors import Limited, Refusal
 
@@ -21,15 +16,9 @@ SKEW = 120 * SECOND
 MAX_EVENTS = 1000
 """Events of one request, and of one record."""
 MAX_EVENT_BYTES = 256 * 1024
-MAX_RECORD_BYTES = 1_000_000
 MAX_NAME = 200
 NOBODY = bytes(16)
 """The zero UUID stands for an absent id in history, so nobody may have it."""
-MAX_LANES = 4096
-"""Envelopes remembered of one sender."""
-_TIME = Struct("<Q")
-_ID_HEAD, _TYPE_AT, _IDS, _SHORTEST = b"\n\x10", 18, 38, 40
-"""How an event starts, where its type lies, how long version, tenant and stream are, and less than any good event."""
 
 
 class BatchTooLarge(Refusal):
@@ -100,8 +89,9 @@ class Arrival:
     trace: str
     epoch: int
     attribution: int
-    envelope: int = 0
-    """Bytes up to and with the tag of the payload; 0 when the fields do not come in order."""
+    envelope: tuple[bytes, bytes] | None = None
+    """What follows the time: before the trace id or its place, and behind it up to and with the payload's tag. None
+    when the fields do not come in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,26 +109,6 @@ class Unreadable:
     index: int
     raw: bytes
     problem: Problem
-
-
-@dataclass(frozen=True, slots=True)
-class RecordBatch:
-    """One log record to be: events of one topic, tenant, partition and cluster, framed as an EventBatch."""
-
-    topic: str
-    tenant: bytes
-    partition: int
-    value: bytes
-    types: tuple[str, ...]
-    schema_version: int
-    events: int
-    region: str
-    cluster: str
-
-    @property
-    def dedupe_id(self) -> str:
-        """The same events in the same order give the same id, so that a client's retry is stored once."""
-        return hashlib.blake2b(self.value, digest_size=20, person=b"decklog").hexdigest()
 
 
 def shape_problem(event: Arrival, now: int) -> Problem | None:
@@ -242,151 +212,3 @@ def repeat_problem(event: Arrival, before: bytes | None) -> Problem | None:
 def partition_of(tenant: bytes, subject: bytes) -> int:
     """The partition of a stream's (or node's) events: the same for ever."""
     return zlib.crc32(tenant + subject) % PARTITIONS
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lane:
-    """Where events of one envelope go when they come in time, and what Decklog says behind them."""
-
-    topic: str
-    tenant: bytes
-    partition: int
-    cluster: str
-    region: str
-    type: str
-    schema_version: int
-    stamp: bytes
-    word: Attribution | None
-    record: bytes
-    """Topic, tenant, partition and cluster: what events of one record have in common, as a key that is hashed once."""
-
-
-def lane_of(event: Arrival, sender: Sender, region: str, word: Attribution | None = None) -> Lane:
-    """The lane of an accepted event: its envelope, and what that leaves out and Decklog knows."""
-    cluster = "" if event.cluster else sender.cluster or ""
-    where = "" if event.region else sender.region or region
-    source = "" if event.source or sender.kind is SenderKind.NODE else sender.name
-    partition = partition_of(event.tenant, event.stream or event.node.encode())
-    topic, of = EVENT_TYPES[event.type].topic, event.cluster or cluster
-    return Lane(
-        topic=topic,
-        tenant=event.tenant,
-        partition=partition,
-        cluster=of,
-        region=event.region or where,
-        type=event.type,
-        schema_version=event.schema_version,
-        stamp=stamp(cluster=cluster, region=where, source=source),
-        word=word,
-        record=b"%b%d/%b/%b" % (event.tenant, partition, topic.encode(), of.encode()),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """A word that a batch may point at, and when the events that do must lie (microseconds)."""
-
-    word: Attribution | None
-    earliest: int
-    latest: int
-
-
-def spoken(word: Attribution | None, now: int) -> Spoken:
-    """When events under this word, or under none, may lie."""
-    earliest, latest = now - OLDEST, now + SKEW
-    if word is None:
-        return Spoken(None, earliest, latest)
-    return Spoken(word, max(earliest, word.not_before - SKEW), min(latest, word.not_after + SKEW))
-
-
-class Lanes:
-    """The lanes that events of one sender took before: the next event of the same envelope takes the same.
-
-    An event whose fields come in order starts with its id (16 bytes), its type and its time; what follows, up to the
-    tag of the payload, is alike in all events of a type and a stream. So is every judgement but those of id and time.
-    Only events that say every field once and in order may be looked up.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, bytes, bytes], tuple[bytes, Lane]] = {}
-
-    def sort(
-        self,
-        events: Sequence[tuple[bytes, int]],
-        words: Sequence[Spoken | None],
-        kept: dict[bytes, tuple[Lane, bytes]],
-        judge: Callable[[int, bytes, int], None],
-    ) -> int:
-        """Keep every event, under its id, whose envelope was accepted under its word and whose time is in order.
-
-        The others go to `judge`, in their turn: index, bytes, number of the word. Returns how many did not. This is the
-        one loop over single events in Decklog: a dozen steps each, written out.
-        """
-        known, time_at, count, sorted_out = self._known, _TIME.unpack_from, len(words), 0
-        for index, event in enumerate(events):
-            raw, number = event
-            word = words[number] if number < count else None
-            if word is not None and _SHORTEST <= len(raw) <= MAX_EVENT_BYTES and raw.startswith(_ID_HEAD):
-                at = _TYPE_AT + 11 + raw[_TYPE_AT + 1]
-                found = known.get((id(word.word), raw[_TYPE_AT : at - 8], raw[at : at + _IDS]))
-                if (
-                    found is not None
-                    and raw.startswith(found[0], at)
-                    and word.earliest <= time_at(raw, at - 8)[0] <= word.latest
-                    and (event_id := raw[2:18]) != NOBODY
-                ):
-                    keep = found[1], raw
-                    if kept.setdefault(event_id, keep) is keep:
-                        sorted_out += 1
-                        continue
-            judge(index, raw, number)
-        return sorted_out
-
-    def remember(self, event: Arrival, lane: Lane) -> None:
-        """Later events of this envelope, under the same word, take this lane."""
-        if event.envelope:
-            if len(self._known) >= MAX_LANES:
-                self._known.clear()
-            raw, at = event.raw, _TYPE_AT + 11 + len(event.type)
-            key = id(lane.word), raw[_TYPE_AT : at - 8], raw[at : at + _IDS]
-            self._known[key] = raw[at : event.envelope], lane
-
-
-def regroup(events: Iterable[tuple[Lane, bytes]]) -> Sequence[RecordBatch]:
-    """Records of one topic, tenant, partition and cluster each: the events' own bytes in the order they came in."""
-    alike: defaultdict[bytes, list[tuple[Lane, bytes]]] = defaultdict(list)
-    for event in events:
-        alike[event[0].record].append(event)
-    return [record for same in alike.values() for record in _records(same)]
-
-
-def _records(events: Sequence[tuple[Lane, bytes]]) -> Iterator[RecordBatch]:
-    """The events in pieces that fit into a record."""
-    stamped = [raw + lane.stamp if lane.stamp else raw for lane, raw in events]
-    if len(stamped) <= MAX_EVENTS and sum(map(len, stamped)) + FRAMING * len(stamped) <= MAX_RECORD_BYTES:
-        yield _record(events, stamped)
-        return
-    start = size = 0
-    for at, raw in enumerate(stamped):
-        more = len(raw) + FRAMING
-        if at > start and (at - start == MAX_EVENTS or size + more > MAX_RECORD_BYTES):
-            yield _record(events[start:at], stamped[start:at])
-            start, size = at, 0
-        size += more
-    yield _record(events[start:], stamped[start:])
-
-
-def _record(events: Sequence[tuple[Lane, bytes]], stamped: Sequence[bytes]) -> RecordBatch:
-    lanes = {lane for lane, _ in events}
-    first = events[0][0]
-    return RecordBatch(
-        topic=first.topic,
-        tenant=first.tenant,
-        partition=first.partition,
-        value=join(stamped),
-        types=tuple(sorted({lane.type for lane in lanes})),
-        schema_version=max(lane.schema_version for lane in lanes),
-        events=len(events),
-        region=first.region,
-        cluster=first.cluster,
-    )
