@@ -9,7 +9,7 @@ from frameworks.data.periscope.domain import Asked
 from frameworks.data.periscope.service.history import Figure, Listed
 from frameworks.data.periscope.store import artifacts, grains, latest, listings, summaries, viewing
 from frameworks.data.periscope.store.listings import Listing
-from frameworks.data.periscope.store.tables import BUCKETS, MERGED
+from frameworks.data.periscope.store.tables import BUCKETS
 from frameworks.kit.analytics import Analytics, Scope
 from frameworks.kit.clock import from_micros, micros
 from frameworks.kit.paging import Paged, Position, Window, paged
@@ -140,7 +140,7 @@ class ClickHouseHistory:
     async def _read(
         self, tenant: UUID, sql: str, params: Mapping[str, object], tables: Sequence[str]
     ) -> list[dict[str, Any]]:
-        named = {"tenant": tenant} if MERGED in sql else {}
+        named = {"tenant": tenant} if "{tenant:UUID}" in sql else {}
         return await self._analytics.query(
             sql, {**params, **named}, Scope.tenant(tenant, [f"periscope.{name}" for name in tables])
         )

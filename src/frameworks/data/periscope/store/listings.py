@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from frameworks.data.periscope.store.grains import mark, tables
-from frameworks.data.periscope.store.tables import MERGED
+from frameworks.data.periscope.store.tables import MERGED, REPEATED
 
 _AT = "toUnixTimestamp64Micro(occurred_at)"
 _NO_ID = "toUUID('00000000-0000-0000-0000-000000000000')"
@@ -129,7 +129,7 @@ VIEWER_SESSIONS = Listing(
             max(seconds) AS stayed, max(up_bytes) AS up, max(down_bytes) AS down,
             argMax(tuple(cluster_id, connector, user_agent, country, city, latitude, longitude, h3_cell),
                 occurred_at) AS n
-        FROM (SELECT * FROM periscope.connection_events {MERGED} WHERE /*where*/)
+        FROM (SELECT * FROM periscope.connection_events {REPEATED} WHERE /*where*/)
         GROUP BY sid, node_id, session_id)""",
     "connected_at",
     filters=_STREAM_NODE,

@@ -65,6 +65,9 @@ MERGED = "FINAL PREWHERE tenant_id = {tenant:UUID}"
 those of others; these are left out before parts are merged, since that is what would cost more the more parts there
 are. The tenant is in every sorting key, so that no version of a row goes without the others."""
 
+REPEATED = "PREWHERE tenant_id = {tenant:UUID}"
+"""Behind a table's name where a row that comes twice changes nothing, as under `min`, `max` and `argMax`."""
+
 
 def declared() -> tuple[TenantTable, ...]:
     """Tables, their deduplicating views, and the passages nothing is kept in."""
