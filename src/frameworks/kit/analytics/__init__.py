@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from frameworks.kit import log
 from frameworks.kit.analytics import migrations
+from frameworks.kit.analytics.row_binary import varint
 from frameworks.kit.analytics.scope import Declared, OutOfScope, Scope, TenantTable
 from frameworks.kit.errors import Kind, Precondition, Refusal, Unavailable
 
@@ -23,6 +24,8 @@ NAME = re.compile(r"([a-z_][a-z0-9_]*\.)?[A-Za-z_][A-Za-z0-9_]*")
 CONNECT_WITHIN = 5.0
 ANSWER_WITHIN = 150.0
 PART = 1024 * 1024
+MOST_TYPES = 256
+"""Lists of columns whose types are remembered."""
 BOUNDS = {
     "readonly": 2,
     "max_execution_time": 30,
@@ -115,6 +118,7 @@ class Analytics:
     def __init__(self, client: "AsyncClient") -> None:
         self._client = client
         self._declared = Declared()
+        self._types: dict[tuple[str, ...], Sequence[Any]] = {}
         self._log = log.get("analytics")
 
     def declare(self, *tables: TenantTable) -> None:
@@ -150,7 +154,10 @@ class Analytics:
             chosen["insert_deduplication_token"] = dedupe_token
         async with _faults(inserting=True):
             await self._client.raw_insert(
-                _table(table), insert_block=_envelope(payload), fmt="ProtobufList", settings=chosen
+                _table(table),
+                insert_block=_parts(payload, varint(len(payload))),
+                fmt="ProtobufList",
+                settings=chosen,
             )
 
     async def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -159,9 +166,27 @@ class Analytics:
             return
         async with _faults(inserting=True):
             try:
-                await self._client.insert(_table(table), rows, column_names=list(columns))
+                types = await self._column_types(_table(table), columns)
+                await self._client.insert(table, rows, column_names=list(columns), column_types=types)
             except (ValueError, TypeError, AttributeError) as error:
                 raise BadRows(f"A value does not fit its column: {error}.") from error
+
+    async def insert_binary(self, table: str, columns: Sequence[str], payload: bytes) -> None:
+        """Insert rows of these columns as RowBinary has them (`row_binary`); all or none."""
+        async with _faults(inserting=True):
+            await self._client.raw_insert(
+                _table(table), list(columns), insert_block=_parts(payload), fmt="RowBinary"
+            )
+
+    async def _column_types(self, table: str, columns: Sequence[str]) -> Sequence[Any]:
+        """Asked for once: a column that gets another type later still takes values of the one before."""
+        key = (table, *columns)
+        if key not in self._types:
+            context = await self._client.create_insert_context(table, list(columns))
+            if len(self._types) >= MOST_TYPES:
+                self._types.clear()
+            self._types[key] = context.column_types
+        return self._types[key]
 
     async def query(self, sql: str, params: Mapping[str, object], scope: Scope) -> list[dict[str, Any]]:
         """The rows of a SELECT, filtered to `scope`; raises OutOfScope, BadQuery or Unavailable."""
@@ -214,19 +239,11 @@ class Analytics:
         await self._client.close()
 
 
-async def _envelope(payload: bytes) -> AsyncIterator[bytes]:
-    """The payload behind its length, in parts: one large body costs the client three times as much."""
-    yield _varint(len(payload)) + payload[:PART]
+async def _parts(payload: bytes, head: bytes = b"") -> AsyncIterator[bytes]:
+    """Both in parts: one large body costs the client three times as much."""
+    yield head + payload[:PART]
     for start in range(PART, len(payload), PART):
         yield payload[start : start + PART]
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*encoded, number])
 
 
 def _table(name: str) -> str:
