@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fixtures_mist import Exchange, FakeHelmsman, says
 
+from frameworks.kit import trace
 from frameworks.kit.clock import SystemClock
 from frameworks.media.mist.api.triggers import LANES, TriggerClient
 from frameworks.media.mist.protocols.trigger import Action, Handler
@@ -64,7 +65,35 @@ async def test_a_hung_handler_is_tried_five_times_with_one_uuid(fake_helmsman: F
     attempts = [exchange.headers for exchange in fake_helmsman.of("USER_NEW")]
     assert [headers["X-Attempt"] for headers in attempts] == ["1", "2", "3", "4", "5"]
     assert len({headers["X-Trigger-UUID"] for headers in attempts}) == 1
+    assert len({trace_of(exchange) for exchange in fake_helmsman.of("USER_NEW")}) == 1
     assert triggers.tallies["USER_NEW"].fails == 1
+
+
+def trace_of(exchange: Exchange) -> str:
+    """The trace a firing was sent in."""
+    return exchange.headers["traceparent"].split("-")[1]
+
+
+async def test_a_firing_is_within_the_trace_it_happened_in_or_begins_one(fake_helmsman: FakeHelmsman) -> None:
+    triggers = client(fake_helmsman.url, "USER_NEW")
+    await triggers.ask("USER_NEW", "live+a", ["live+a"])
+    await triggers.ask("USER_NEW", "live+a", ["live+a"])
+    token = trace.current.set("0af7651916cd43dd8448eb211c80319c")
+    await triggers.ask("USER_NEW", "live+a", ["live+a"])
+    trace.current.reset(token)
+    traces = [trace_of(exchange) for exchange in fake_helmsman.of("USER_NEW")]
+    assert len(set(traces)) == 3
+    assert traces[2] == "0af7651916cd43dd8448eb211c80319c"
+
+
+async def test_what_is_told_later_keeps_the_trace_it_happened_in(fake_helmsman: FakeHelmsman) -> None:
+    triggers = client(fake_helmsman.url, "STREAM_BUFFER", sync=False)
+    token = trace.current.set("0af7651916cd43dd8448eb211c80319c")
+    triggers.tell("STREAM_BUFFER", "live+a", ["live+a", "FULL"])
+    trace.current.reset(token)
+    async with running(triggers):
+        told = await fake_helmsman.wait_for("STREAM_BUFFER")
+    assert trace_of(told) == "0af7651916cd43dd8448eb211c80319c"
 
 
 async def test_an_error_status_is_final(fake_helmsman: FakeHelmsman) -> None:

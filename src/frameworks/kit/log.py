@@ -10,6 +10,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from frameworks.kit import trace
+
 SECRET_FIELDS = frozenset(
     {
         "stream_key",
@@ -31,6 +33,12 @@ def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
     return event
 
 
+def _traced(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if (current := trace.current.get()) is not None:
+        event.setdefault("trace", current)
+    return event
+
+
 def setup(level: str = "INFO", *, stream: TextIO | None = None, pretty: bool = False) -> None:
     """Configure logging of this process once, at its start."""
     # Rich tracebacks print local variables, among them tokens.
@@ -40,6 +48,7 @@ def setup(level: str = "INFO", *, stream: TextIO | None = None, pretty: bool = F
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _traced,
             _redact,
             *([console] if pretty else rendering),
         ],
@@ -64,7 +73,7 @@ class _Libraries(logging.Handler):
 
 
 def get(service: str, **facts: Any) -> Any:
-    """A logger that says `service` on each line; bind tenant, stream and trace ids at the edge.
+    """A logger that says `service` on each line, and the trace of what is being served; bind other ids at the edge.
 
     Lazy, so that a module-level logger follows the `setup` that comes after it.
     """

@@ -5,6 +5,8 @@ The id travels beside a call and is the only context variable of the kit; an ide
 
 import itertools
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from frameworks.kit.clock import random_hex
@@ -28,6 +30,16 @@ def accept(traceparent: str | bytes | None) -> str:
 def here() -> str:
     """The current trace, or a new one."""
     return current.get() or random_hex(32)
+
+
+@contextmanager
+def within(trace: str) -> Iterator[None]:
+    """Do something within a trace that began elsewhere; an empty one is none."""
+    token = current.set(trace or None)
+    try:
+        yield
+    finally:
+        current.reset(token)
 
 
 def header(trace: str | None = None) -> str:

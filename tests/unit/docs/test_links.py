@@ -26,7 +26,7 @@ PORT = re.compile(
 )
 ROW = re.compile(r"^\| (\d{4,5}) \| `([A-Z_]+)` \|", re.MULTILINE)
 
-METRIC = re.compile(r"\b(?:counter|gauge|histogram)\(\s*\"([a-z_]+)\"")
+METRIC = re.compile(r"\b(?:counter|tally|gauge|histogram)\(\s*\"([a-z_]+)\"")
 
 each_page = pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 

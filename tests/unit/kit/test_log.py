@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from frameworks.kit import log
+from frameworks.kit import log, trace
 from frameworks.kit.log import SECRET_FIELDS
 
 
@@ -34,6 +34,14 @@ def test_a_line_says_what_happened_where_and_when() -> None:
 @pytest.mark.parametrize("field", sorted(SECRET_FIELDS))
 def test_a_secret_is_never_written(field: str) -> None:
     assert logged(**{field: "sk_hunter2"})[field] == "[redacted]"
+
+
+def test_a_line_says_the_trace_of_what_is_served_unless_it_names_one() -> None:
+    assert "trace" not in logged()
+    token = trace.current.set("0af7651916cd43dd8448eb211c80319c")
+    assert logged()["trace"] == "0af7651916cd43dd8448eb211c80319c"
+    assert logged(trace="another")["trace"] == "another"
+    trace.current.reset(token)
 
 
 def test_lines_below_the_level_are_dropped() -> None:

@@ -10,6 +10,7 @@ from frameworks.contracts.metrics import foghorn as metrics
 from frameworks.contracts.pb import commodore_v1_pb2 as commodore
 from frameworks.contracts.pb import events_v1_pb2 as events
 from frameworks.kit import log as logs
+from frameworks.kit import trace
 from frameworks.kit.clock import Clock, micros, uuid7
 from frameworks.kit.errors import Unavailable
 from frameworks.kit.geo import Place
@@ -107,6 +108,7 @@ class DecisionRecorder:
             cluster_id=decision.cluster,
             region=self._region,
             source="foghorn",
+            trace_id=trace.current.get() or "",
             load_balancing=_body(decision),
         )
 

@@ -13,6 +13,8 @@ from frameworks.media.helmsman.service.publishing import Publishing
 from frameworks.media.helmsman.service.viewing import Viewing
 
 PREFIX = "/webhooks/mist/"
+FOR_EVERY_REQUEST = frozenset({"PLAY_REWRITE"})
+"""Too many for a line each."""
 MAX_BODY = 512 * 1024
 Handler = Callable[[Trigger], Awaitable[Verdict | None]]
 
@@ -68,7 +70,10 @@ class TriggerDoor:
             metrics.TRIGGERS.labels(name, "unavailable").inc()
             await _respond(send, 503, b"")
             return
-        metrics.TRIGGERS.labels(name, verdict.action.value if verdict else "taken").inc()
+        outcome = verdict.action.value if verdict else "taken"
+        metrics.TRIGGERS.labels(name, outcome).inc()
+        say = self._log.debug if name in FOR_EVERY_REQUEST else self._log.info
+        say("trigger.answered", trigger=name, outcome=outcome)
         await _respond(send, 200, verdict.body.encode() if verdict else b"", verdict)
 
     def _name(self, path: str) -> str | None:

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 from frameworks.kit import log as logs
+from frameworks.kit import trace
 
 MAX_BODY = 1 << 20
 HOP_BY_HOP = frozenset(
@@ -31,6 +32,7 @@ HOP_BY_HOP = frozenset(
         "x-forwarded-proto",
         "x-forwarded-host",
         "forwarded",
+        trace.TRACEPARENT,
     }
 )
 MADE_ANEW = frozenset({b"content-encoding", b"date"})
@@ -89,9 +91,8 @@ class Upstreams:
     async def playback(self, origin: str, playback_id: str) -> Playback | None:
         """A stream's title, state and poster; None when there is no such stream or nobody can tell."""
         try:
-            answer = await self._client.get(
-                f"{origin}/play/{playback_id}", headers={"accept": "application/json"}, timeout=2.0
-            )
+            headers = {"accept": "application/json", trace.TRACEPARENT: trace.header()}
+            answer = await self._client.get(f"{origin}/play/{playback_id}", headers=headers, timeout=2.0)
             found = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             _log.warning("upstream.failed", origin=origin, reason=type(error).__name__)
@@ -114,6 +115,7 @@ class Upstreams:
             (b"x-forwarded-for", address.encode("latin-1")),
             (b"x-forwarded-proto", scheme.encode("latin-1")),
             (b"x-forwarded-host", request.headers.get("host", "").encode("latin-1")),
+            (trace.TRACEPARENT.encode(), trace.header().encode()),
         ]
 
     async def pass_socket(self, socket: WebSocket, origin: str) -> None:

@@ -20,6 +20,7 @@ from frameworks.control.bridge.api.telemetry import beacons
 from frameworks.control.bridge.api.telemetry.beacons import BadBeacon
 from frameworks.control.bridge.api.telemetry.door import SESSION_BYTES, TelemetryDoor
 from frameworks.control.bridge.transport.ratelimit import Buckets, Rate
+from frameworks.kit import http, trace
 from frameworks.kit.clock import FakeClock, uuid7
 from frameworks.kit.geo import Place
 from frameworks.kit.identity import Identity, TrustStore, Verifier
@@ -60,7 +61,7 @@ class Door:
         self.other = Identity("commodore", keys.private_key("commodore"), self.clock)
         budget = Buckets(Rate(per_minute, per_minute), self.clock)
         door = TelemetryDoor(Verifier(keys, self.clock), self.kept, Atlas(), budget, self.clock)
-        self.app = Starlette(routes=door.routes())
+        self.app = http.protect(Starlette(routes=door.routes()), http.Policy(service="bridge"))
         self.subject = Subject(uuid7(), uuid7(), "p" * 16)
 
     def token(self, subject: Subject | None = None, **more: Any) -> str:
@@ -119,6 +120,14 @@ async def test_a_session_becomes_an_event_of_the_tokens_tenant(door: Door) -> No
     assert (session.played_ms, session.stalled_ms, session.stalls) == (30_000, 1_000, 2)
     assert session.bitrate_ms == 30_000 * 2500
     assert (session.place.city, session.report) == ("Ghent", "beacon")
+
+
+async def test_a_report_carries_the_trace_it_came_in(door: Door) -> None:
+    traces = ["0af7651916cd43dd8448eb211c80319c", "4bf92f3577b34da6a3ce929d0e0e4736"]
+    await door.send(SESSION, door.session(), traceparent=trace.header(traces[0]))
+    boot = {"telemetryToken": door.token(), "sessionId": "s1", "totalTtfMs": 850}
+    await door.send(BOOT, boot, traceparent=trace.header(traces[1]))
+    assert [event.trace_id for event in door.kept] == traces
 
 
 async def test_a_boot_tells_its_parts(door: Door) -> None:

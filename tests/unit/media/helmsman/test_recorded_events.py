@@ -67,7 +67,7 @@ class Node:
         self.sampling = Sampling(
             self, self.picture, self.publishing, self.viewing, recorder, clock, name="node-1", most=10
         )
-        self._door = TriggerDoor(SECRET, self.publishing, self.viewing, outputs)
+        self.door = TriggerDoor(SECRET, self.publishing, self.viewing, outputs)
 
     async def clients(self) -> list[ClientReading]:
         """As the node's API tells."""
@@ -87,7 +87,7 @@ class Node:
 
         raw = [(n.lower().encode(), value.encode("latin-1")) for n, value in exchange.headers.items()]
         path = f"{PREFIX}{SECRET}/{exchange.trigger.lower()}"
-        await self._door({"type": "http", "method": "POST", "path": path, "headers": raw}, receive, send)
+        await self.door({"type": "http", "method": "POST", "path": path, "headers": raw}, receive, send)
         return int(sent[0]["status"])
 
     async def delivered(self) -> list[Event]:

@@ -8,6 +8,7 @@ from google.protobuf.message_factory import GetMessageClass
 from frameworks.contracts import topics
 from frameworks.contracts.delivery import EventDelivery
 from frameworks.contracts.pb import events_v1_pb2 as events
+from frameworks.kit import trace
 from frameworks.media.helmsman.domain import Fact
 
 _BODIES = {
@@ -45,6 +46,7 @@ class EventRecorder:
             node_id=self._node,
             cluster_id=self._cluster,
             source="helmsman",
+            trace_id=trace.current.get() or "",
             claim_epoch=subject.epoch,
         )
         getattr(event, kind.field).CopyFrom(_BODIES[kind.field](**fact.body))

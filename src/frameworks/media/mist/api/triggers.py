@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
+from frameworks.kit import trace
 from frameworks.kit.clock import Clock, uuid7
 from frameworks.kit.log import get
 from frameworks.media.mist.protocols.trigger import (
@@ -31,6 +32,8 @@ MAX_ASKING = 256
 MAX_QUEUED = 4096
 LANES = 4
 """Asynchronous triggers of one stream share a lane, so they arrive in order."""
+FOR_EVERY_REQUEST = frozenset({"PLAY_REWRITE"})
+"""Too many for a line each."""
 FINAL = frozenset({Action.DENY, Action.OFFLINE})
 
 
@@ -109,6 +112,7 @@ class TriggerClient:
             instance=self._instance,
             name=self._configured.serverid,
             version=self._version,
+            trace=trace.here(),
         )
 
     def _queue(self, stream: str, errand: _Errand) -> None:
@@ -116,11 +120,17 @@ class TriggerClient:
             self._lanes[hash(stream) % LANES].put_nowait(errand)
         except asyncio.QueueFull:
             self.dropped += 1
-            log.error("trigger.dropped", trigger=errand.firing.trigger)
+            log.error("trigger.dropped", trigger=errand.firing.trigger, trace=errand.firing.trace)
 
-    async def _ask_one(self, handler: Handler, firing: Firing) -> Verdict:
+    def _count(self, firing: Firing) -> Tally:
+        say = log.debug if firing.trigger in FOR_EVERY_REQUEST else log.info
+        say("trigger.fired", trigger=firing.trigger, trace=firing.trace)
         tally = self.tallies.setdefault(firing.trigger, Tally())
         tally.count += 1
+        return tally
+
+    async def _ask_one(self, handler: Handler, firing: Firing) -> Verdict:
+        tally = self._count(firing)
         started = self._clock.monotonic()
         if self._asking >= MAX_ASKING:
             tally.fails += 1
@@ -133,7 +143,7 @@ class TriggerClient:
             return read_answer(firing.trigger, typed, reason, answer.body.decode(errors="replace"))
         except (HandlerAway, WrongAnswer) as failure:
             tally.fails += 1
-            log.warning("trigger.failed", trigger=firing.trigger, reason=str(failure))
+            log.warning("trigger.failed", trigger=firing.trigger, reason=str(failure), trace=firing.trace)
             return after_failure(firing.trigger, handler)
         finally:
             self._asking -= 1
@@ -183,14 +193,14 @@ class TriggerClient:
             await self._deliver(await queue.get())
 
     async def _deliver(self, errand: _Errand) -> None:
-        tally = self.tallies.setdefault(errand.firing.trigger, Tally())
-        tally.count += 1
+        tally = self._count(errand.firing)
         started = self._clock.monotonic()
         try:
             await self._attempts(errand.handler, errand.firing, wait=errand.handler.sync)
         except HandlerAway as away:
             tally.fails += 1
-            log.warning("trigger.failed", trigger=errand.firing.trigger, reason=str(away))
+            firing = errand.firing
+            log.warning("trigger.failed", trigger=firing.trigger, reason=str(away), trace=firing.trace)
         tally.ms += round(1000 * (self._clock.monotonic() - started))
 
     async def flush(self, seconds: float) -> None:

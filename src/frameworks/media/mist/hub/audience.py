@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from frameworks.kit import trace
 from frameworks.kit.clock import Clock
 from frameworks.kit.errors import Limited
 from frameworks.media.mist.hub.herald import Herald
@@ -38,6 +39,8 @@ class Session:
     sent: int = 0
     received: int = 0
     checked_at: float = 0.0
+    trace: str = ""
+    """In which it was opened, and will be told to have ended."""
 
     def touch(self, now: float, connector: str) -> None:
         """The viewer asked for something, or is still being sent it."""
@@ -80,6 +83,7 @@ class Audience:
         now = self._clock.monotonic()
         unix = self._clock.now().timestamp()
         session = Session(identity, stream, host, token, url, agent, now, now, unix, checked_at=now)
+        session.trace = trace.current.get() or ""
         session.touch(now, connector)
         self._sessions[identity] = session
         return session
@@ -100,7 +104,8 @@ class Audience:
             f"[UA:{session.agent[:256]}]" if session.agent else "",
             *(str(session.seconds), ",".join(spans), str(session.seconds), session.id),
         ]
-        self._herald.tell("USER_END", session.stream, lines)
+        with trace.within(session.trace):
+            self._herald.tell("USER_END", session.stream, lines)
 
     def tick(self) -> None:
         """Once a second: end the sessions of viewers that have gone."""

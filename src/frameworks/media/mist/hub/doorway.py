@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from frameworks.kit import trace
 from frameworks.kit.clock import Clock
 from frameworks.kit.errors import Forbidden, NotFound
 from frameworks.kit.log import get
@@ -55,6 +56,7 @@ class Visit:
     url: str
     token: str = ""
     agent: str = ""
+    traceparent: str = ""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -117,6 +119,7 @@ class Doorway:
             task.exception()
 
     async def _enter(self, visit: Visit) -> tuple[LiveStream, Session]:
+        trace.current.set(trace.accept(visit.traceparent))
         stream = await self.resolve(visit)
         identity = session_id(stream.name, visit.host, visit.token)
         now = self._clock.monotonic()
@@ -213,6 +216,7 @@ class Doorway:
     async def _check_session(self, session: Session) -> None:
         connector = next(iter(session.connectors), "HLS")
         lines = [session.stream, session.host, session.token, connector, session.url, session.id]
+        trace.current.set(session.trace or None)
         verdict = await self._herald.ask("USER_NEW", session.stream, lines)
         if verdict is not None and not verdict.failed and verdict.action is Action.DENY:
             self.refuse(session)

@@ -16,6 +16,8 @@ class Publisher:
     pid: int
     kick: Callable[[str], None]
     """Disconnects it; the sentence is shown to it."""
+    trace: str = ""
+    """In which it was admitted; what becomes of its stream is told within it."""
 
 
 class Fed(Protocol):

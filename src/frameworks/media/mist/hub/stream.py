@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from frameworks.kit import trace
 from frameworks.kit.clock import Clock
 from frameworks.kit.log import get
 from frameworks.media.mist.domain import Frame, Track
@@ -71,6 +72,7 @@ class LiveStream:
         self._shape = shape
         self._clock = clock
         self._herald = herald
+        self._trace = ""
         self._timeline = Timeline()
         self._last_frame_at = clock.monotonic()
         self._silent_since: float | None = None
@@ -89,6 +91,7 @@ class LiveStream:
         self._silent_since = None
         self._last_frame_at = self._clock.monotonic()
         self.lease = Lease(self, publisher)
+        self._trace = publisher.trace
         self.totals.inputs += 1
         self._timeline.begun = False
         return self.lease
@@ -211,12 +214,12 @@ class LiveStream:
             return
         publisher = lease.publisher
         lines = [
-            *(self.name, publisher.host, publisher.connector, str(publisher.pid), machine, reason),
+            *(publisher.host, publisher.connector, str(publisher.pid), machine, reason),
             as_json_line([self._track_summary(r.track) for r in self.renditions.values()]),
         ]
-        self._herald.tell("PUSH_INPUT_CLOSE", self.name, lines, pid=publisher.pid)
+        self._tell("PUSH_INPUT_CLOSE", *lines, pid=publisher.pid)
         self._silent_since = self._clock.monotonic()
-        log.info("publisher.left", stream=self.name, reason=reason, machine_reason=machine)
+        log.info("publisher.left", stream=self.name, reason=reason, machine_reason=machine, trace=self._trace)
 
     @staticmethod
     def _track_summary(track: Track) -> dict[str, Any]:
@@ -256,16 +259,14 @@ class LiveStream:
         tracks = [r.track for r in self.renditions.values() if r.last_dts is not None]
         if tracks and tracks != self._announced:
             self._announced = tracks
-            self._herald.tell(
-                "LIVE_TRACK_LIST", self.name, [self.name, as_json_line(self.describe_tracks()), ""]
-            )
+            self._tell("LIVE_TRACK_LIST", as_json_line(self.describe_tracks()), "")
 
     def _fill(self) -> None:
         self._is_full = True
         self.state = State.ONLINE
         self._announce_tracks()
-        self._herald.tell("STREAM_BUFFER", self.name, [self.name, "FULL", as_json_line(self.health())])
-        log.info("stream.started", stream=self.name)
+        self._tell("STREAM_BUFFER", "FULL", as_json_line(self.health()))
+        log.info("stream.started", stream=self.name, trace=self._trace)
 
     def _judge(self, now: float) -> None:
         silent = now - self._last_frame_at
@@ -274,10 +275,10 @@ class LiveStream:
             self._well_since = now
         if found and not self.issues:
             self.issues = found
-            self._herald.tell("STREAM_BUFFER", self.name, [self.name, "DRY", as_json_line(self.health())])
+            self._tell("STREAM_BUFFER", "DRY", as_json_line(self.health()))
         elif self.issues and not found and now - self._well_since >= RECOVERED_AFTER:
             self.issues = ""
-            self._herald.tell("STREAM_BUFFER", self.name, [self.name, "RECOVER", as_json_line(self.health())])
+            self._tell("STREAM_BUFFER", "RECOVER", as_json_line(self.health()))
         elif found:
             self.issues = found
 
@@ -292,8 +293,7 @@ class LiveStream:
         for rendition in self.renditions.values():
             rendition.end()
         if self._is_full:
-            lines = [self.name, "EMPTY"] + ([] if newest is None else [str(round(1000 * newest))])
-            self._herald.tell("STREAM_BUFFER", self.name, lines)
+            self._tell("STREAM_BUFFER", "EMPTY", *([] if newest is None else [str(round(1000 * newest))]))
         totals = self.totals
         counts = (
             totals.received,
@@ -303,8 +303,15 @@ class LiveStream:
             0,
             round(totals.viewer_seconds),
         )
-        self._herald.tell("STREAM_END", self.name, [self.name, *map(str, counts)])
-        log.info("stream.ended", stream=self.name, received=totals.received, sent=totals.sent)
+        self._tell("STREAM_END", *map(str, counts))
+        log.info(
+            "stream.ended", stream=self.name, received=totals.received, sent=totals.sent, trace=self._trace
+        )
+
+    def _tell(self, trigger: str, *lines: str, pid: int | None = None) -> None:
+        """Tell Helmsman what became of the stream, within the trace of the publisher it has or had."""
+        with trace.within(self._trace):
+            self._herald.tell(trigger, self.name, [self.name, *lines], pid=pid)
 
     @property
     def is_over(self) -> bool:

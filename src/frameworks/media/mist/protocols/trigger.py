@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from frameworks.kit import trace
 from frameworks.kit.errors import Refusal
 
 MAX_TEXT = 127
@@ -218,7 +219,7 @@ def after_failure(trigger: str, handler: Handler) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """One occurrence of a trigger; its attempts differ only in X-Attempt."""
+    """One occurrence of a trigger; its attempts differ only in X-Attempt, and in the span when it is traced."""
 
     trigger: str
     lines: Sequence[str]
@@ -228,6 +229,7 @@ class Firing:
     instance: str
     name: str
     version: str
+    trace: str = ""
 
     def request(self, url: str, attempt: int, now: datetime) -> bytes:
         """The HTTP request of one attempt."""
@@ -249,6 +251,7 @@ class Firing:
             "X-Trigger-UUID": self.uuid,
             "X-Trigger-UnixMillis": str(int(self.at.timestamp() * 1000)),
             "X-Version": self.version,
+            **({trace.TRACEPARENT: trace.header(self.trace)} if self.trace else {}),
         }
         head = f"POST {target} HTTP/1.1\r\n" + "".join(
             f"{name}: {value}\r\n" for name, value in headers.items()

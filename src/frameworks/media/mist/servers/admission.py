@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
+from frameworks.kit import trace
 from frameworks.kit.errors import Refusal
 from frameworks.media.mist.domain import Frame, Track
 from frameworks.media.mist.hub.herald import Herald
@@ -93,6 +94,7 @@ class Admission:
     def attach(self, runtime_name: str, connection: Connection) -> Ingest:
         """Open the stream to the publisher just admitted; called right after `admit`, nothing between."""
         pid = self._admitted.pop(runtime_name, 0) or next(self._connections)
-        publisher = Publisher(connection.host, connection.protocol, pid, connection.kick)
+        admitted_in = trace.current.get() or ""
+        publisher = Publisher(connection.host, connection.protocol, pid, connection.kick, admitted_in)
         lease = self._hub.open(runtime_name, publisher, self._configured.stream_config(runtime_name))
         return _Publisher(lease)

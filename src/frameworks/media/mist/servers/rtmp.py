@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, cast
 
-from frameworks.kit import log
+from frameworks.kit import log, trace
 from frameworks.kit.clock import Clock, SystemClock, random_bytes
 from frameworks.kit.errors import Fault, Kind, Refusal
 from frameworks.media.mist.domain import Frame
@@ -307,6 +307,7 @@ class _Peer(asyncio.Protocol):
                 ingest.tracks(item.tracks)
 
     async def _decide(self, request: PublishRequested) -> None:
+        trace.current.set(trace.here())
         try:
             answer = await self._server.gate.admit(request.url, self._host, request.key)
             if isinstance(answer, str):

@@ -19,7 +19,7 @@ from frameworks.contracts.telemetry import Subject
 from frameworks.control.bridge.api.telemetry import beacons
 from frameworks.control.bridge.peers import SERVICE
 from frameworks.control.bridge.transport.ratelimit import Buckets
-from frameworks.kit import http
+from frameworks.kit import http, trace
 from frameworks.kit.clock import Clock, micros
 from frameworks.kit.errors import Fault, Forbidden, Kind, Limited, Refusal, Unauthenticated, Unavailable
 from frameworks.kit.geo import Place
@@ -224,6 +224,7 @@ class TelemetryDoor:
             stream_id=subject.stream.bytes if subject.stream else b"",
             node_id="" if subject.stream else SERVICE,
             source=SERVICE,
+            trace_id=trace.current.get() or "",
         )
 
 

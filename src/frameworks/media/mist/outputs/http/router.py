@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 
 from frameworks.kit.clock import random_text
 from frameworks.kit.log import get
+from frameworks.kit.trace import TRACEPARENT
 from frameworks.media.mist.hub.doorway import Visit
 from frameworks.media.mist.outputs.http.connection import Exchange
 from frameworks.media.mist.outputs.http.media import MediaRoutes, Wanted
@@ -77,10 +78,11 @@ class Router:
         return credential.strip() if scheme.lower() == "bearer" else request.cookie("tkn")
 
     def _visit(self, exchange: Exchange, name: str, connector: str, token: str) -> Visit:
-        request = exchange.request
+        headers = exchange.request.headers
         scheme = "https" if exchange.secure else "http"
-        url = f"{scheme}://{request.headers.get('host', '')}{request.target}"
-        return Visit(name, self._host(exchange), connector, url, token, request.headers.get("user-agent", ""))
+        url = f"{scheme}://{headers.get('host', '')}{exchange.request.target}"
+        agent, traceparent = headers.get("user-agent", ""), headers.get(TRACEPARENT, "")
+        return Visit(name, self._host(exchange), connector, url, token, agent, traceparent)
 
     def _host(self, exchange: Exchange) -> str:
         address = exchange.address.removeprefix("::ffff:")
