@@ -27,6 +27,7 @@ from uuid import UUID
 import psutil
 import uvloop
 from running import month
+from running.resting import rest
 
 from frameworks.contracts.pb import periscope_v1_pb2 as pb
 from frameworks.data.periscope.domain import DAY, SECOND, Asked, Kind
@@ -42,8 +43,6 @@ from frameworks.kit.clock import SystemClock, micros
 
 FEW, MANY = 20, 200
 ROUNDS, WARM = 20, 3
-QUIET = 5
-"""Seconds without a merge."""
 LIMIT_MS, GROWTH = 150.0, 1.5
 PACKAGE = "frameworks.data.periscope"
 PAGE = pb.Page(first=50)
@@ -146,18 +145,6 @@ async def roll_up(store: Analytics, kind: Kind, begin: int) -> None:
         last = min(first + 2 * DAY, begin // DAY * DAY + (month.DAYS + 1) * DAY)
         for table, sql in STATEMENTS[kind].items():
             await store.command(statement(sql, table, everything(kind, None, first, last)))
-
-
-async def rest(store: Analytics) -> None:
-    """Wait until the engine has merged nothing for a while."""
-    sql = "SELECT count() AS running FROM system.merges"
-    quiet = 0
-    for _ in range(180):
-        running = (await store.query(sql, {}, Scope.system("waits for merges")))[0]["running"]
-        quiet = 0 if running else quiet + 1
-        if quiet == QUIET:
-            return
-        await asyncio.sleep(1)
 
 
 @dataclass(frozen=True, slots=True)

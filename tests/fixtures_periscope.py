@@ -13,10 +13,10 @@ import pytest
 from frameworks.contracts.events_schema import SCHEMA_TEXT
 from frameworks.contracts.framing import frame
 from frameworks.contracts.pb.events_v1_pb2 import Event
-from frameworks.data.periscope.consumers import decode
+from frameworks.data.periscope.consumers.reading import decode
 from frameworks.data.periscope.service.closing import Closer
 from frameworks.data.periscope.service.history import History
-from frameworks.data.periscope.service.ingest import Arrived, Ingest, Letter, Taken
+from frameworks.data.periscope.service.ingest import Arrived, Ingest, Letter, Source, Taken
 from frameworks.data.periscope.service.now import Present
 from frameworks.data.periscope.service.roll_up import RollUp
 from frameworks.data.periscope.store.closing import ClickHouseSessions
@@ -74,7 +74,7 @@ class Periscope:
 def arrived(events: Iterable[Event], origin: str = "analytics_events/0/1") -> Arrived:
     """A record of these events as the consumer hands it over."""
     value = b"".join(frame(event.SerializeToString()) for event in events)
-    return Arrived(decode(value), {"tenant_id": "t"}, origin)
+    return Arrived(decode([value]), [Source({"tenant_id": "t"}, origin)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from frameworks.contracts.events_schema import SCHEMA_TEXT
 from frameworks.contracts.framing import frame
 from frameworks.contracts.pb.events_v1_pb2 import Event
 from frameworks.contracts.topics import EVENT_TYPES, SCHEMA_VERSION
-from frameworks.data.periscope.consumers import decode
-from frameworks.data.periscope.service.ingest import Arrived
+from frameworks.data.periscope.consumers.reading import decode
+from frameworks.data.periscope.service.ingest import Arrived, Source
 from frameworks.data.periscope.store.facts import ClickHouseFacts
 from frameworks.data.periscope.store.tables import declared
 from frameworks.data.signalman.consumers import changes_in
@@ -97,7 +97,8 @@ def told_before(at: int) -> list[bytes]:
 
 def record_of(raws: Iterable[bytes]) -> Arrived:
     """A log record of these events."""
-    return Arrived(decode(b"".join(frame(raw) for raw in raws)), {"tenant_id": "t"}, "analytics_events/0/1")
+    decoded = decode([b"".join(frame(raw) for raw in raws)])
+    return Arrived(decoded, [Source({"tenant_id": "t"}, "analytics_events/0/1")])
 
 
 async def test_the_version_before_and_this_one_are_stored_together(periscope: Periscope) -> None:

@@ -13,9 +13,9 @@ from frameworks.contracts.events_schema import SCHEMA_TEXT
 from frameworks.contracts.framing import frame
 from frameworks.contracts.pb import events_v1_pb2 as ev
 from frameworks.contracts.topics import EVENT_TYPES
-from frameworks.data.periscope.consumers import decode
+from frameworks.data.periscope.consumers.reading import decode
 from frameworks.data.periscope.domain import BUCKET, BadFrames, Kind, Mark
-from frameworks.data.periscope.service.ingest import Arrived
+from frameworks.data.periscope.service.ingest import Arrived, Source
 from frameworks.data.periscope.store.current import PostgresTurns
 from frameworks.data.periscope.store.facts import COMMON, DOORS
 from frameworks.data.periscope.store.tables import PASSAGES
@@ -138,7 +138,7 @@ async def test_what_no_one_can_read_is_buried_and_the_rest_is_stored(periscope: 
     poison = [poisoned(story, second) for second in (5, 700)]
     value = b"".join([*good[:13], poison[0], *good[13:], poison[1]])
     headers = {"tenant_id": "t", "event_type": "stream-metrics", "trace": "abc"}
-    taken = await periscope.ingest.take([Arrived(decode(value), headers, "a/0/9")])
+    taken = await periscope.ingest.take([Arrived(decode([value]), [Source(headers, "a/0/9")])])
     assert (taken.stored, taken.buried) == (21, 2)
     assert [letter.frame for letter in periscope.buried.letters] == poison
     assert {(letter.origin, letter.reason) for letter in periscope.buried.letters} == {

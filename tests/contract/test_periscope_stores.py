@@ -74,7 +74,7 @@ class Platform:
 
     async def take(self, *events: ev.Event, coarse: bool = False) -> None:
         """Ingest as Decklog cuts records: one cluster each; then roll up, to days if `coarse`."""
-        await self.ingest.take(records(events))
+        await self.ingest.take(records(events, self.ingest))
         for roll_up in self.roll_ups:
             await roll_up.run(GRAINS if coarse else GRAINS[:1])
 
@@ -85,12 +85,12 @@ class Platform:
         return int(rows[0]["n"])
 
 
-def records(events: Sequence[ev.Event]) -> list[Arrived]:
+def records(events: Sequence[ev.Event], ingest: IngestByStore) -> list[Arrived]:
     """A record for each cluster."""
     clusters = sorted({event.cluster_id for event in events})
     batches = {cluster: [event for event in events if event.cluster_id == cluster] for cluster in clusters}
     return [
-        replace(arrived(batch), headers={"tenant_id": "t", "source_cluster_id": cluster})
+        replace(arrived(batch), store=ingest.store_of({"tenant_id": "t", "source_cluster_id": cluster}))
         for cluster, batch in batches.items()
     ]
 
@@ -254,7 +254,9 @@ async def test_a_store_that_is_away_makes_the_answer_unavailable_unless_it_is_no
         platform.past.latest(story.tenant, [story.stream], story.start),
         platform.past.pipeline(),
         platform.meters.measure([UsageKey(story.tenant, OWN, story.start)]),
-        platform.ingest.take(records([viewed(story, 3, "default", 200), viewed(story, 4, OWN, 200)])),
+        platform.ingest.take(
+            records([viewed(story, 3, "default", 200), viewed(story, 4, OWN, 200)], platform.ingest)
+        ),
     ):
         with pytest.raises(StoreAway, match=OWN):
             await asking

@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 
 from frameworks.contracts.framing import frame, split, unframed
 from frameworks.contracts.pb.events_v1_pb2 import Event, StreamLifecycle, StreamMetrics, UserConnection
-from frameworks.data.periscope.consumers import decode
+from frameworks.data.periscope.consumers.reading import decode
 from frameworks.data.periscope.domain import (
     BUCKET,
     COARSER,
     SECOND,
     WIDTH,
-    Decoded,
     Fact,
     Kind,
     Mark,
@@ -29,9 +28,10 @@ from frameworks.data.periscope.domain import (
     StreamChange,
     UsageKey,
     coarser,
+    facts_of,
     marks,
 )
-from frameworks.data.periscope.service.ingest import Arrived, Ingest, Letter
+from frameworks.data.periscope.service.ingest import Arrived, Ingest, Letter, Source
 from frameworks.data.periscope.service.roll_up import Alone, Dirty, RollUp
 
 TENANTS = [UUID(int=n) for n in (1, 2)]
@@ -245,10 +245,11 @@ async def live(world: World, log: Sequence[bytes], at_once: int) -> None:
     """A consumer that starts where it committed, and dies and comes back until it is through."""
     committed = 0
     while committed < len(log):
-        batch = [Arrived(decode(value), {}, str(n)) for n, value in enumerate(log)][committed:][:at_once]
+        values = log[committed : committed + at_once]
+        batch = [Arrived(decode(values), [Source({}, "0")] * len(values))]
         try:
             await Ingest(world, world, world, world).take(batch)
-            committed += len(batch)
+            committed += len(values)
             await RollUp(world, world, Alone()).run()
         except Killed:
             continue
@@ -298,7 +299,7 @@ def test_a_fact_that_arrives_during_a_roll_up_is_rolled_up_next(
     def once() -> None:
         world.meanwhile = lambda: None
         world.facts |= {event.event_id: event.SerializeToString() for event in second}
-        world.marked |= dict.fromkeys(marks(found(decode(late))), world.clock + 1)
+        world.marked |= dict.fromkeys(marks(facts_of(decode([late]).spans)), world.clock + 1)
         world.clock += 1
 
     world.meanwhile = once
@@ -311,20 +312,16 @@ def test_a_fact_that_arrives_during_a_roll_up_is_rolled_up_next(
 
 def arrived(events: Sequence[Event]) -> Arrived:
     """One record of these events."""
-    return Arrived(decode(b"".join(frame(event.SerializeToString()) for event in events)), {}, "0")
+    value = b"".join(frame(event.SerializeToString()) for event in events)
+    return Arrived(decode([value]), [Source({}, "0")])
 
 
 def touched(events: Sequence[Event]) -> set[Mark]:
     """The buckets these events belong to."""
     value = b"".join(frame(event.SerializeToString()) for event in events)
-    buckets = marks(found(decode(value)))
+    buckets = marks(facts_of(decode([value]).spans))
     hours = coarser(buckets)
     return buckets | hours | coarser(hours)
-
-
-def found(decoded: Decoded) -> set[Fact]:
-    """The facts of a record, those read whole and those touched."""
-    return {*decoded.facts, *(fact for one in decoded.touched for fact in one.facts())}
 
 
 @UNHURRIED
@@ -357,11 +354,11 @@ def test_a_record_is_the_concatenation_of_its_frames(events: list[Event]) -> Non
     value = b"".join(frame(event.SerializeToString()) for event in events)
     assert b"".join(split(value)) == value
     assert [unframed(framed) for framed in split(value)] == [event.SerializeToString() for event in events]
-    decoded = decode(value)
+    decoded = decode([value])
     assert not decoded.bad
-    every = [event for found in decoded.parts.values() for event in found]
-    assert sorted(every) == sorted(map(unframed, split(value)))
-    assert all(Event.FromString(f).type == kind for kind, found in decoded.parts.items() for f in found)
+    parts = {kind: split(bytes(part.frames)) for kind, part in decoded.parts.items()}
+    assert sorted(framed for part in parts.values() for framed in part) == sorted(split(value))
+    assert all(Event.FromString(unframed(f)).type == kind for kind, part in parts.items() for f in part)
 
 
 @UNHURRIED
@@ -373,11 +370,4 @@ def test_a_scan_marks_what_reading_every_event_would(events: list[Event]) -> Non
         lasted = event.stream_lifecycle.duration_ms * 1000 or event.user_connection.seconds * SECOND
         stream = str(UUID(bytes=event.stream_id))
         every.add(Fact(UUID(bytes=event.tenant_id), event.type, stream, event.occurred_at, lasted))
-    scanned = marks(found(decode(value)))
-    assert scanned >= marks(every)
-    margin = 1 << 24
-    for extra in scanned - marks(every):
-        near = (at.occurred_at for at in every if at.subject == extra.subject)
-        assert min(abs(at - extra.bucket) % BUCKET for at in near) <= margin or any(
-            BUCKET - abs(at.occurred_at - extra.bucket) % BUCKET <= margin for at in every
-        )
+    assert marks(facts_of(decode([value]).spans)) == marks(every)

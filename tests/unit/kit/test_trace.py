@@ -25,3 +25,11 @@ def test_an_all_zero_trace_is_not_valid() -> None:
 
 def test_what_is_sent_is_accepted() -> None:
     assert trace.accept(trace.header(GIVEN)) == GIVEN
+
+
+def test_a_trace_that_began_elsewhere_holds_for_a_while() -> None:
+    with trace.within("a" * 32):
+        with trace.within(""):
+            assert trace.current.get() is None
+        assert trace.here() == "a" * 32
+    assert trace.current.get() is None

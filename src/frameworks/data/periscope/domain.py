@@ -7,6 +7,9 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+
 from frameworks.kit.errors import Refusal
 
 SECOND = 1_000_000
@@ -106,24 +109,17 @@ def known_text(raw: bytes) -> str:
     return str(UUID(bytes=raw))
 
 
-_STEP = 1 << 24
-"""Microseconds (17 s) told apart by the five upper bytes of a time."""
+Span = tuple[str, bytes, str, str, int, int]
+"""What an event changes, as few things that many events share: type, tenant's id, subject, cluster, and the first and
+the last bucket by number."""
 
 
-class Touched(NamedTuple):
-    """Events of one type and stream, as bytes: `upper` is the five upper bytes of their time."""
-
-    type: str
-    upper: bytes
-    tenant: bytes
-    stream: bytes
-
-    def facts(self) -> "set[Fact]":
-        """A fact in each bucket these events can lie in: two when the border is between."""
-        first = int.from_bytes(self.upper, "little") * _STEP
-        tenant, stream = known_id(self.tenant), known_text(self.stream)
-        starts = {at // BUCKET * BUCKET for at in (first, first + _STEP - 1)}
-        return {Fact(tenant, self.type, stream, at) for at in starts}
+def facts_of(spans: Iterable[Span]) -> list[Fact]:
+    """What was changed."""
+    return [
+        Fact(known_id(tenant), name, subject, last * BUCKET, (last - first) * BUCKET, cluster)
+        for name, tenant, subject, cluster, first, last in spans
+    ]
 
 
 class UsageKey(NamedTuple):
@@ -175,18 +171,25 @@ class SessionChange(NamedTuple):
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """One log record, read: its events by type, which can be stored, and frames that are no event."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Events of one type, framed, and by number the record that each came in."""
 
-    parts: Mapping[str, Sequence[bytes]]
-    bad: Sequence[bytes]
-    facts: Sequence[Fact]
-    streams: Sequence[StreamChange]
-    sessions: Sequence[SessionChange]
-    nodes: Sequence[NodeHeard] = ()
-    touched: Collection[Touched] = ()
-    """What the facts of types that are not read whole fall into."""
+    frames: memoryview
+    records: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """Log records, read: their events by type, which can be stored, and by record the frames that are no event."""
+
+    parts: Mapping[str, Part]
+    bad: Sequence[tuple[int, bytes]] = ()
+    spans: Collection[Span] = ()
+    streams: Sequence[StreamChange] = ()
+    sessions: Sequence[SessionChange] = ()
+    nodes: Sequence[tuple[int, NodeHeard]] = ()
+    """By record too."""
 
 
 _USED = frozenset({"stream-lifecycle", "user-connection", "api-requests"})
@@ -195,7 +198,11 @@ _USED = frozenset({"stream-lifecycle", "user-connection", "api-requests"})
 
 def usage_keys(facts: Iterable[Fact]) -> set[UsageKey]:
     """Every usage window these facts can change."""
-    spans = {(fact.tenant, fact.cluster, *_span(fact)) for fact in facts if fact.type in _USED}
+    spans = {
+        (fact.tenant, fact.cluster, *span(fact.occurred_at, fact.lasted))
+        for fact in facts
+        if fact.type in _USED
+    }
     return {
         UsageKey(tenant, cluster, n * BUCKET)
         for tenant, cluster, first, last in spans
@@ -205,20 +212,20 @@ def usage_keys(facts: Iterable[Fact]) -> set[UsageKey]:
 
 def marks(facts: Iterable[Fact]) -> set[Mark]:
     """Every bucket whose roll-up these facts can change."""
-    spans = {(fact.tenant, fact.type, fact.subject, *_span(fact)) for fact in facts if fact.type in MARKING}
     found: set[Mark] = set()
-    for tenant, name, subject, first, last in spans:
-        kind = _KINDS[name]
+    for tenant, name, subject, occurred_at, lasted, _ in facts:
+        if (kind := _KINDS.get(name)) is None:
+            continue
+        first, last = span(occurred_at, lasted)
         found.update(Mark(tenant, kind, subject, n * BUCKET) for n in range(first, last + 1))
         if name in _WHOLE:
             found.add(Mark(tenant, _WHOLE[name], subject, last * BUCKET))
     return found
 
 
-def _span(fact: Fact) -> tuple[int, int]:
-    """The first and the last bucket a fact lasted in."""
-    began = fact.occurred_at - min(fact.lasted, LONGEST_SESSION)
-    return began // BUCKET, fact.occurred_at // BUCKET
+def span(occurred_at: int, lasted: int) -> tuple[int, int]:
+    """The first and the last bucket that lasted so long until then."""
+    return (occurred_at - min(lasted, LONGEST_SESSION)) // BUCKET, occurred_at // BUCKET
 
 
 def coarser(dirty: Iterable[Mark]) -> set[Mark]:
@@ -238,6 +245,10 @@ def newest(changes: Iterable[StreamChange]) -> list[StreamChange]:
 def plain(text: str) -> str:
     """Text as PostgreSQL can hold it, at most `MAX_TEXT` characters."""
     return text.replace("\0", "")[:MAX_TEXT]
+
+
+recurring = lru_cache(8192)(plain)
+"""The same, for names of nodes and clusters."""
 
 
 class BadRange(Refusal):

@@ -3,18 +3,20 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
-from frameworks.contracts.framing import frame, split, unframed
+from frameworks.contracts.framing import frame, split
 from frameworks.data.periscope.domain import (
     BadFrames,
     Decoded,
     Mark,
+    Part,
     SessionChange,
     StreamChange,
     UsageKey,
 )
-from frameworks.data.periscope.service.ingest import Arrived, Ingest, Letter
+from frameworks.data.periscope.service.ingest import Arrived, Ingest, Letter, Source
 from frameworks.kit.errors import Unavailable
 
 
@@ -61,8 +63,9 @@ class Engines:
 
 def record(*frames: bytes, bad: tuple[bytes, ...] = ()) -> Arrived:
     """A decoded record."""
-    parts = {"stream-metrics": [unframed(one) for one in frames]} if frames else {}
-    return Arrived(Decoded(parts, bad, (), (), ()), {"tenant_id": "a"}, "t/0/1")
+    part = Part(memoryview(b"".join(frames)), np.zeros(len(frames), np.int64))
+    decoded = Decoded(parts={"stream-metrics": part} if frames else {}, bad=[(0, framed) for framed in bad])
+    return Arrived(decoded, [Source({"tenant_id": "a"}, "t/0/1")])
 
 
 FRAMES = [frame(b"%d" % number) for number in range(16)]

@@ -80,7 +80,10 @@ async def _answer(name: str, answer: Awaitable[T]) -> T:
 
 
 class Takes(Protocol):
-    """Ingestion into one store."""
+    """Ingestion into one store, or several."""
+
+    def store_of(self, headers: Mapping[str, str]) -> str:
+        """The name of the store that a record with these headers goes to; those that arrive together share it."""
 
     async def take(self, batch: Sequence[Arrived]) -> Taken:
         """Store a batch; when it returns, the offsets may be committed."""
@@ -92,11 +95,15 @@ class IngestByStore:
     def __init__(self, stores: Stores[Takes]) -> None:
         self._stores = stores
 
+    def store_of(self, headers: Mapping[str, str]) -> str:
+        """The store of the record's cluster."""
+        return self._stores.name(headers.get(CLUSTER_HEADER, ""))
+
     async def take(self, batch: Sequence[Arrived]) -> Taken:
         """Store a batch everywhere it belongs; while one store is away it is Unavailable, and can be repeated."""
         parts: dict[str, list[Arrived]] = {}
         for arrived in batch:
-            parts.setdefault(self._stores.name(arrived.headers.get(CLUSTER_HEADER, "")), []).append(arrived)
+            parts.setdefault(arrived.store, []).append(arrived)
         taken = [await _answer(name, self._stores[name].take(part)) for name, part in parts.items()]
         return Taken(
             stored=sum(one.stored for one in taken),

@@ -1,32 +1,34 @@
 """Records become facts, marks and state, in an order that survives a crash after any step.
 
-Facts first, then the marks of the buckets they change, then state, then dead letters; the offsets are committed by the
-caller after all of them. Every step can be repeated: facts are found once by event id, a mark twice is one mark, state
-only moves forward.
+Facts first; then, at once, the marks of what they change and state; then dead letters; the offsets are committed by
+the caller after all of them. Every step can be repeated: facts are found once by event id, a mark twice is one mark,
+state only moves forward.
 """
 
 from asyncio import Semaphore, ensure_future, gather
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
-from frameworks.contracts.framing import frame, join
+from frameworks.contracts.framing import split
 from frameworks.contracts.topics import EVENT_TYPES
 from frameworks.data.periscope.domain import (
     BadFrames,
     Decoded,
-    Fact,
     Mark,
+    Part,
     SessionChange,
     StreamChange,
     UsageKey,
+    facts_of,
     marks,
     newest,
     usage_keys,
 )
 from frameworks.data.periscope.service.closing import SilentClaim, SilentSession
+
+T = TypeVar("T")
 
 DOORS_AT_ONCE = 2
 """Types inserted at a time."""
@@ -90,12 +92,25 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """A decoded record with its headers and its place in the log (`topic/partition/offset`)."""
+class Source:
+    """A record's headers and its place in the log (`topic/partition/offset`)."""
 
-    decoded: Decoded
     headers: Mapping[str, str]
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Records of one store, decoded together, and where each came from."""
+
+    decoded: Decoded
+    sources: Sequence[Source]
+    store: str = ""
+
+    def letter(self, record: int, framed: bytes, reason: str) -> Letter:
+        """A frame of one of these records that could not be stored."""
+        source = self.sources[record]
+        return Letter(framed, source.headers, source.origin, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,84 +132,90 @@ class Ingest:
         self._dead_letters = dead_letters
         self._doors = Semaphore(DOORS_AT_ONCE)
 
+    def store_of(self, headers: Mapping[str, str]) -> str:
+        """Where a record goes: there is one store."""
+        return ""
+
     async def take(self, batch: Sequence[Arrived]) -> Taken:
         """Store a batch; when it returns, the offsets may be committed. Raises Unavailable to be called again."""
-        parts = _by_type(batch)
-        refused = {kind: frames for kind, frames in await self._store(parts) if frames}
-        letters = [*_unread(batch), *_refused(batch, refused)]
-        facts = [fact for arrived in batch for fact in arrived.decoded.facts]
-        await self._mark(batch, facts)
+        refused = await self._store({kind for arrived in batch for kind in arrived.decoded.parts}, batch)
+        letters = [*_unread(batch), *chain.from_iterable(refused.values())]
+        await self._mark(batch)
         if letters:
             await self._dead_letters.bury(letters)
-        stored = {kind: len(events) - len(refused.get(kind, ())) for kind, events in parts.items()}
+        stored = {kind: _count(kind, batch) - len(found) for kind, found in refused.items()}
         unclaimed = sum(count for kind, count in stored.items() if kind not in EVENT_TYPES)
         return Taken(stored=sum(stored.values()), buried=len(letters), unclaimed=unclaimed)
 
-    async def _store(self, parts: Mapping[str, Sequence[bytes]]) -> list[tuple[str, set[bytes]]]:
-        """Every type through its own door; by type, the frames that were refused."""
-        tasks = [ensure_future(self._insert(kind, events)) for kind, events in parts.items()]
-        try:
-            return list(zip(parts, await gather(*tasks), strict=True))
-        finally:
-            for task in tasks:
-                task.cancel()
+    async def _store(
+        self, kinds: Collection[str], batch: Sequence[Arrived]
+    ) -> Mapping[str, Sequence[Letter]]:
+        """Every type through its own door; by type, what was refused."""
+        return dict(zip(kinds, await _at_once(self._insert(kind, batch) for kind in kinds), strict=True))
 
-    async def _mark(self, batch: Sequence[Arrived], facts: Sequence[Fact]) -> None:
-        touched = {one for arrived in batch for one in arrived.decoded.touched}
-        await self._marks.mark(marks(chain(facts, *(one.facts() for one in touched))))
+    async def _mark(self, batch: Sequence[Arrived]) -> None:
+        """Three steps that read nothing of each other's and can be repeated: none waits for another."""
+        facts = facts_of({span for arrived in batch for span in arrived.decoded.spans})
+        steps = [self._marks.mark(marks(facts))]
         if used := sorted(usage_keys(facts), key=lambda key: (key.tenant, key.cluster, key.at)):
-            await self._state.mark_usage(used)
-        await self._state.reduce(
-            newest(chain.from_iterable(arrived.decoded.streams for arrived in batch)),
-            [change for arrived in batch for change in arrived.decoded.sessions],
-        )
+            steps.append(self._state.mark_usage(used))
+        streams = newest(chain.from_iterable(arrived.decoded.streams for arrived in batch))
+        sessions = [change for arrived in batch for change in arrived.decoded.sessions]
+        await _at_once([*steps, self._state.reduce(streams, sessions)])
 
-    async def _insert(self, kind: str, events: Sequence[bytes]) -> set[bytes]:
+    async def _insert(self, kind: str, batch: Sequence[Arrived]) -> Sequence[Letter]:
         """Insert all but the frames the engine can not read, which are returned."""
         async with self._doors:
             try:
-                await self._facts.insert(kind, [join(events)])
+                await self._facts.insert(kind, [b"".join(part.frames for _, part in _parts(kind, batch))])
             except BadFrames:
                 # A broken schema refuses every frame; only an engine that takes good ones may call a frame bad.
                 await self._facts.probe(kind)
-                return await self._bisect(kind, [frame(event) for event in events])
-        return set()
+                return await self._bisect(kind, _letters(kind, batch))
+        return ()
 
-    async def _bisect(self, kind: str, frames: Sequence[bytes]) -> set[bytes]:
-        if len(frames) == 1:
-            return set(frames)
-        middle = len(frames) // 2
-        refused: set[bytes] = set()
-        for half in (frames[:middle], frames[middle:]):
+    async def _bisect(self, kind: str, letters: Sequence[Letter]) -> Sequence[Letter]:
+        """Insert these one half after the other; those that are refused alone."""
+        if len(letters) == 1:
+            return letters
+        middle = len(letters) // 2
+        refused: list[Letter] = []
+        for half in (letters[:middle], letters[middle:]):
             try:
-                await self._facts.insert(kind, half)
+                await self._facts.insert(kind, [letter.frame for letter in half])
             except BadFrames:
-                refused |= await self._bisect(kind, half)
+                refused += await self._bisect(kind, half)
         return refused
 
 
-def _by_type(batch: Sequence[Arrived]) -> dict[str, list[bytes]]:
-    found: defaultdict[str, list[bytes]] = defaultdict(list)
-    for arrived in batch:
-        for kind, events in arrived.decoded.parts.items():
-            found[kind] += events
-    return found
+async def _at_once(steps: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What they return; when one fails the others end, and have ended when it is told."""
+    tasks = [ensure_future(step) for step in steps]
+    try:
+        return await gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await gather(*tasks, return_exceptions=True)
+
+
+def _parts(kind: str, batch: Sequence[Arrived]) -> list[tuple[Arrived, Part]]:
+    """The events of one type."""
+    return [(arrived, part) for arrived in batch if (part := arrived.decoded.parts.get(kind)) is not None]
+
+
+def _count(kind: str, batch: Sequence[Arrived]) -> int:
+    return sum(len(part.records) for _, part in _parts(kind, batch))
 
 
 def _unread(batch: Sequence[Arrived]) -> list[Letter]:
-    return [
-        Letter(bad, arrived.headers, arrived.origin, "no event")
-        for arrived in batch
-        for bad in arrived.decoded.bad
-    ]
+    return [arrived.letter(*bad, "no event") for arrived in batch for bad in arrived.decoded.bad]
 
 
-def _refused(batch: Sequence[Arrived], refused: Mapping[str, set[bytes]]) -> list[Letter]:
-    """The refused frames, each with the record it came in."""
+def _letters(kind: str, batch: Sequence[Arrived]) -> list[Letter]:
+    """Events of one type as letters, in case they are refused."""
     return [
-        Letter(framed, arrived.headers, arrived.origin, "refused by the analytics engine")
-        for kind, frames in refused.items()
-        for arrived in batch
-        for framed in map(frame, arrived.decoded.parts.get(kind, ()))
-        if framed in frames
+        arrived.letter(record, framed, "refused by the analytics engine")
+        for arrived, part in _parts(kind, batch)
+        for framed, record in zip(split(bytes(part.frames)), part.records, strict=True)
     ]
