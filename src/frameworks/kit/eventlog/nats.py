@@ -1,17 +1,17 @@
 """The event log on NATS JetStream: a partition is a stream, an offset its sequence.
 
-`Nats-Msg-Id` carries the dedupe id. Where topics lie is in `nats_layout`, reading in `nats_reading`; groups (who has
+`Nats-Msg-Id` carries the dedupe id. Where topics lie is in `nats_layout`, publishing in `nats_publishing`, reading in
+`nats_reading`; groups (who has
 which partition, and how far the group got) are in `nats_groups`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
@@ -31,14 +31,14 @@ from frameworks.kit.eventlog import (
     UnknownTopic,
     nats_layout,
 )
+from frameworks.kit.eventlog.nats_client import RecordClient
 from frameworks.kit.eventlog.nats_groups import GroupSubscription
 from frameworks.kit.eventlog.nats_layout import partitions_of, stream_of
+from frameworks.kit.eventlog.nats_publishing import IN_FLIGHT, Publisher
 from frameworks.kit.eventlog.nats_reading import Reader, SoloSubscription
 
 CONNECT_WITHIN = 5.0
-ACKNOWLEDGED_WITHIN = 15.0
 REQUEST_WITHIN = 5.0
-IN_FLIGHT = 256
 FAILURES = (NatsError, OSError, TimeoutError)
 
 
@@ -59,9 +59,9 @@ class Connection:
     """A connection that comes back by itself, and tells those who asked when it went and when it came."""
 
     def __init__(self, name: str) -> None:
-        self.client = Client()
+        self.client = RecordClient()
         self.js = JetStreamContext(self.client, timeout=REQUEST_WITHIN)
-        self.lost = asyncio.Event()
+        self.publisher = Publisher(self.client)
         self.restored = asyncio.Event()
         self._failed = asyncio.Event()
         self.listeners: set[Callable[[], None]] = set()
@@ -113,29 +113,14 @@ class Connection:
 
     async def _on_disconnected(self) -> None:
         self.restored.clear()
-        self.lost.set()
+        self.publisher.lost()
 
     async def _on_reconnected(self) -> None:
-        self.lost.clear()
+        self.publisher.restored()
         self.restored.set()
         self._log.info("eventlog.reconnected")
         for listener in list(self.listeners):
             listener()
-
-    async def unless_lost(self, work: Awaitable[object], within: float) -> None:
-        """Await `work`; TimeoutError as soon as the connection goes, after `within` seconds at the latest."""
-        task = asyncio.ensure_future(work)
-        lost = asyncio.create_task(self.lost.wait())
-        try:
-            done, _ = await asyncio.wait({task, lost}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-            if task not in done:
-                raise TimeoutError(
-                    "the connection was lost" if lost in done else "no acknowledgement in time"
-                )
-            await task
-        finally:
-            lost.cancel()
-            task.cancel()
 
 
 class NatsEventLog:
@@ -164,34 +149,25 @@ class NatsEventLog:
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Append all, in order, many in flight; returns when each is on the server's disk."""
+        limit = self._connection.client.max_payload - MAX_VALUE // 64
+        counts = {topic: await self._count(topic) for topic in self._checked(records, limit)}
         for record in records:
-            record.check()
-            if len(record.value) > self._connection.client.max_payload - MAX_VALUE // 64:
-                raise RecordTooLarge("This event log takes no record of that size.", topic=record.topic)
-            if record.partition >= await self._count(record.topic):
+            if record.partition >= counts[record.topic]:
                 raise BadRecord(f"{record.topic} has no partition {record.partition}.")
-        for first in range(0, len(records), IN_FLIGHT):
-            await self._publish_window(records[first : first + IN_FLIGHT])
-
-    async def _publish_window(self, records: Sequence[Outgoing]) -> None:
-        acknowledged: list[Awaitable[object]] = []
         try:
-            for record in records:
-                headers = dict(record.headers)
-                if record.dedupe_id:
-                    headers["Nats-Msg-Id"] = record.dedupe_id
-                subject = f"{record.topic}.{record.partition}"
-                acknowledged.append(
-                    await self._connection.js.publish_async(subject, record.value, headers=headers or None)
-                )
-            await self._connection.unless_lost(asyncio.gather(*acknowledged), ACKNOWLEDGED_WITHIN)
+            await self._connection.publisher.publish(records)
         except FAILURES as error:
             raise EventLogAway(
                 "The event log did not acknowledge every record: publish all again.", reason=repr(error)
             ) from error
-        finally:
-            for future in acknowledged:
-                asyncio.ensure_future(future).cancel()
+
+    def _checked(self, records: Sequence[Outgoing], limit: int) -> set[str]:
+        """The topics of what can be published."""
+        for record in records:
+            record.check()
+            if len(record.value) > limit:
+                raise RecordTooLarge("This event log takes no record of that size.", topic=record.topic)
+        return {record.topic for record in records}
 
     def subscribe(
         self, topic: str, *, group: str | None = None, start: Start | None = None

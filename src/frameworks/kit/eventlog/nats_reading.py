@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
@@ -21,6 +20,7 @@ from frameworks.kit.errors import Unavailable
 from frameworks.kit.eventlog import MAX_VALUE, Record, Start
 from frameworks.kit.eventlog.arrivals import wait_for_records
 from frameworks.kit.eventlog.nats_layout import stream_of
+from frameworks.kit.eventlog.nats_wire import MESSAGE_ID, record_headers, status_of
 
 if TYPE_CHECKING:
     from frameworks.kit.eventlog.nats import Connection
@@ -39,7 +39,6 @@ REQUEST = {
     "expires": int(PULL_FOR * NANO),
     "idle_heartbeat": int(HEARTBEAT * NANO),
 }
-EMPTY_HEADERS: Mapping[str, str] = {}
 
 
 class Lost(NatsError):
@@ -55,7 +54,7 @@ class Away(Unavailable):
 class Answers:
     """Hands on the records that answer one request after the other, and notices when there are no answers."""
 
-    def __init__(self, accept: Callable[[Msg], None]) -> None:
+    def __init__(self, accept: Callable[[bytes, bytes, bytes], None]) -> None:
         self._accept = accept
         self._left = 0
         self._closed = False
@@ -75,21 +74,22 @@ class Answers:
         self._closed = True
         self._end()
 
-    async def take(self, message: Msg) -> None:
+    def take(self, subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> None:
         """A record, a heartbeat, or the end of the request."""
         if self._closed:
             return
         self._heard_at = self._loop.time()
-        status = _status(message)
-        if status is None:  # also one that an earlier request was still owed
+        if reply.startswith(b"$JS.ACK."):  # also one that an earlier request was still owed
             try:
-                self._accept(message)
+                self._accept(reply, headers, payload)
             except Lost as lost:
                 self._end(lost)
             self._left -= 1
             if self._left == 0:
                 self._end()
-        elif status in {"404", "408"} or (status == "409" and _ends_request(message)):
+            return
+        status, description = status_of(headers) or ("no status", "")
+        if status in {"404", "408"} or (status == "409" and _ends_request(description)):
             self._end()
         elif status != "100":
             self._end(Lost(f"the consumer answered {status}"))
@@ -128,6 +128,7 @@ class Reader:
         self._stream = stream_of(topic, partition)
         self._arrived = arrived or asyncio.Event()
         self._buffer: deque[Record] = deque()
+        self._buffered = 0
         self._room = asyncio.Event()
         self._clock = SystemClock()
         self._log = log.get("eventlog", topic=topic, partition=partition)
@@ -138,6 +139,7 @@ class Reader:
         self._seeks = 0
         self._made_after = -1
         self._pump: asyncio.Task[None] | None = None
+        self._answers: Answers | None = None
         self._loop: asyncio.Task[None] | None = None
 
     async def open(self, start: Start) -> None:
@@ -161,7 +163,8 @@ class Reader:
     def take(self, limit: int) -> list[Record]:
         """At most `limit` records that are here already."""
         taken = [self._buffer.popleft() for _ in range(min(limit, len(self._buffer)))]
-        if len(self._buffer) < BATCH // 2:
+        self._buffered -= sum([len(record.value) for record in taken])
+        if self._has_room():
             self._room.set()
         return taken
 
@@ -172,6 +175,7 @@ class Reader:
     async def seek(self, offset: int) -> None:
         """Drop what is buffered and read on from `offset`."""
         self._buffer.clear()
+        self._buffered = 0
         self._since, self._next = None, offset
         self._seeks += 1
         self._room.set()
@@ -183,7 +187,12 @@ class Reader:
         delivered = details.delivered.consumer_seq if details.delivered else 0
         return (details.num_pending or 0) + delivered - self._sequence + len(self._buffer)
 
+    def _has_room(self) -> bool:
+        return len(self._buffer) < BATCH // 2 and self._buffered < BATCH_BYTES
+
     def _restart(self) -> None:
+        if self._answers is not None:
+            self._answers.close()
         if self._pump is not None:
             self._pump.cancel()
 
@@ -232,59 +241,56 @@ class Reader:
 
     async def _pull_forever(self) -> None:
         client, request = self._connection.client, msgspec.json.encode(REQUEST)
-        # A callback, not next_msg(): that makes two tasks and a timer for every record.
-        answers = Answers(self._accept)
-        inbox = await client.subscribe(client.new_inbox(), cb=answers.take)
+        self._answers = answers = Answers(self._accept)
+        inbox = await client.listen(client.new_inbox(), answers.take)
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
         try:
             while True:
                 self._room.clear()
-                if len(self._buffer) >= BATCH // 2:
+                if not self._has_room():
                     await self._room.wait()
                 ended = answers.expect(BATCH)
                 await client.publish(subject, request, inbox.subject)
                 await ended
         finally:
             answers.close()
-            if client.is_connected:
-                await inbox.unsubscribe()
+            await client.unlisten(inbox)
 
-    def _accept(self, message: Msg) -> None:
-        fields = message.reply.split(".")
-        offset, sequence, stamp = (
-            int(field) for field in (fields[5:8] if len(fields) == 9 else fields[7:10])
-        )
+    def _accept(self, reply: bytes, block: bytes, value: bytes) -> None:
+        offset, sequence, stamp = _place(reply)
         if sequence != self._sequence + 1:
             raise Lost(f"a record is missing: {sequence} came after {self._sequence}")
         self._sequence = sequence
         self._since, self._next = None, offset + 1
-        headers = message.headers
+        headers = record_headers(block) if block else {}
         self._buffer.append(
             Record(
                 topic=self._topic,
                 partition=self.partition,
                 offset=offset,
-                value=message.data,
-                headers={k: v for k, v in headers.items() if not k.startswith("Nats-")}
-                if headers
-                else EMPTY_HEADERS,
+                value=value,
+                dedupe_id=headers.pop(MESSAGE_ID, ""),
+                headers=headers,
                 timestamp_us=stamp // 1000,
-                dedupe_id=headers.get("Nats-Msg-Id", "") if headers else "",
             )
         )
+        self._buffered += len(value)
         self._arrived.set()
 
 
-def _status(message: Msg) -> str | None:
-    """The status of a message that is not a record."""
-    return (
-        None if message.reply.startswith("$JS.ACK.") else (message.headers or {}).get("Status", "no status")
-    )
+def _place(reply: bytes) -> tuple[int, int, int]:
+    """A record's offset, which one the consumer says it is, and the nanosecond it was stored in."""
+    fields = reply.split(b".")
+    try:
+        offset, sequence, stamp = map(int, fields[5:8] if len(fields) == 9 else fields[7:10])
+    except ValueError as error:
+        raise Lost(f"not a place of a record: {reply!r}") from error
+    return offset, sequence, stamp
 
 
-def _ends_request(message: Msg) -> bool:
+def _ends_request(description: str) -> bool:
     """409 also says, harmlessly, that a request got its bytes or its batch."""
-    reason = (message.headers or {}).get("Description", "").lower()
+    reason = description.lower()
     return "max" in reason or "batch completed" in reason
 
 
