@@ -43,6 +43,8 @@ GROWTH = 0.5
 TEMPLATES, BATCH = 12, load.TENANTS * load.OF_TENANT
 BACKLOG = 64 << 20
 PATIENCE = 120.0
+RENEWED = 0.02
+"""How often a template is made anew: a message keeps every value it ever had, and this process is watched too."""
 
 Groups = dict[str, list[Event]]
 """Attribution → events."""
@@ -66,8 +68,11 @@ class Edge:
                 await asyncio.sleep(0.005)
                 continue
             (sender,) = chance.choices(list(SHARES), list(SHARES.values()))
-            await self._record(self.deliveries[sender], chance.choice(self.templates[sender]))
+            template = chance.choice(self.templates[sender])
+            await self._record(self.deliveries[sender], template)
             self.recorded += BATCH
+            if chance.random() < RENEWED:
+                template |= {word: _copies(events) for word, events in template.items()}
 
     def backlog(self) -> int:
         """Bytes that wait for Decklog."""
@@ -82,6 +87,10 @@ class Edge:
                 event.occurred_at = at
         self.making += time.thread_time() - began
         await asyncio.gather(*(delivery.record_all(events, word) for word, events in groups.items()))
+
+
+def _copies(events: Sequence[Event]) -> list[Event]:
+    return [Event.FromString(event.SerializeToString()) for event in events]
 
 
 @dataclass(slots=True)
