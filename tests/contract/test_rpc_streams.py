@@ -79,6 +79,14 @@ async def test_a_stream_is_denied_before_the_servicer(side: Side, echo_trust: Tr
     assert not side.echo.cancelled.is_set()
 
 
+async def test_a_refusal_is_told_also_to_who_is_still_sending(side: Side, echo_trust: TrustStore) -> None:
+    stub = side.stub_as(identity(echo_trust, "commodore"))
+    for _ in range(40):
+        with pytest.raises(Forbidden):
+            async for _ in stub.Chat([side.note("x" * 65536)] * 64):
+                pass
+
+
 async def test_leaving_a_stream_ends_the_servicer(side: Side) -> None:
     with reading(side.stub.Repeat(side.note("wait", 3))) as replies:
         async for reply in replies:

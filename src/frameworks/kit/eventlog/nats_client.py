@@ -6,12 +6,14 @@ Connecting, signing in, coming back and requests stay nats-py's. What this relie
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ssl import SSLContext
-from typing import cast
+from typing import Any, cast
 from urllib.parse import ParseResult
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import Transport
 from nats.errors import ConnectionClosedError, OutboundBufferLimitError, ProtocolError
@@ -183,14 +185,39 @@ class PieceTransport(Transport):
         return True
 
 
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """Raise the cancellation that came meanwhile, and that the block has lost.
+
+    `asyncio.wait_for` of Python 3.11 loses one that comes together with its result, nats-py one that comes while it
+    hands over what to write; whoever cancelled would then wait for ever.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
 class RecordClient(Client):
-    """A client that also hands messages on at once, and takes what to send in pieces."""
+    """A client that also hands messages on at once, takes what to send in pieces, and can be cancelled."""
 
     def __init__(self) -> None:
         super().__init__()
         self._takes: dict[int, Take] = {}
         self._transport = PieceTransport()
         self._ps = Incoming(self, self._takes)
+
+    async def request(self, *args: Any, **options: Any) -> Msg:
+        """As the client's own."""
+        with cancellable():
+            return await super().request(*args, **options)
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        with cancellable():
+            return await super()._flush_pending(force_flush)
 
     async def listen(self, subject: str, take: Take) -> Subscription:
         """Give every message on `subject` to `take`, also after a reconnect; `unlisten` ends it."""

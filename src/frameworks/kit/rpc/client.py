@@ -1,16 +1,25 @@
 """The calling side, alike over both transports: deadlines, credentials, traces go out, faults come back."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import contextmanager
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, cast
 
 import grpc.aio
 
 from frameworks.kit import trace
 from frameworks.kit.clock import Clock, SystemClock
 from frameworks.kit.rpc.call import MAX_MESSAGE, Forwarded, Sent, metadata_of, service_of, told
-from frameworks.kit.rpc.faults import ended, fault_of
+from frameworks.kit.rpc.faults import Status, ended, fault_of
 from frameworks.kit.rpc.loopback import Loopback
 
 UNARY_DEADLINE = 5.0
@@ -175,11 +184,14 @@ class Channel:
 
 
 class Requests:
-    """The requests of a streaming call; remembers what their source raised, which transports do not tell."""
+    """The requests of a streaming call; remembers what grpc.aio does not tell: what their source raised, and
+    how the call ended when a write fails because it has ended (grpc/grpc#36066: INTERNAL takes the status's place).
+    """
 
     def __init__(self, source: AsyncIterable[Any] | Iterable[Any]) -> None:
         self._source = source
         self.error: Exception | None = None
+        self.status: Status | None = None
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         try:
@@ -193,6 +205,22 @@ class Requests:
             self.error = error
             raise
 
+    def answered(self, call: Any) -> None:
+        """The call has ended; only the first word on how is the peer's."""
+        if self.status is None:
+            code, details = _known(call.code()), _known(call.details())
+            self.status = Status(code, details or "", tuple(_known(call.trailing_metadata()) or ()))
+
+
+def _known(word: Coroutine[Any, Any, R]) -> R:
+    """What a coroutine gives that has nothing left to wait for."""
+    try:
+        word.send(None)
+    except StopIteration as end:
+        return cast("R", end.value)
+    word.close()
+    raise AssertionError("a call that has ended says how")
+
 
 class _Made:
     """A call over the network; dropped before its end, it is cancelled."""
@@ -202,6 +230,8 @@ class _Made:
         self._path = path
         self._requests = requests
         self._iterator: AsyncIterator[Any] | None = None
+        if requests is not None:
+            call.add_done_callback(requests.answered)
 
     def __del__(self) -> None:
         self._call.cancel()
@@ -218,7 +248,9 @@ class _Made:
         if self._requests is not None and self._requests.error is not None:
             return self._requests.error
         if isinstance(error, grpc.aio.AioRpcError):
-            return fault_of(ended(error), self._path)
+            first = None if self._requests is None else self._requests.status
+            status = first or ended(error)
+            return StopAsyncIteration() if status.code is grpc.StatusCode.OK else fault_of(status, self._path)
         return error
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import Transport
 from nats.errors import ConnectionClosedError, OutboundBufferLimitError
@@ -102,6 +103,33 @@ async def test_what_is_relied_on_inside_nats_py_is_there() -> None:
     assert Subscription(plain, 5)._id == 5
     assert {"buf", "state"} <= vars(plain._ps).keys()
     assert Transport.__abstractmethods__ <= vars(PieceTransport).keys()
+
+
+async def test_a_cancellation_that_comes_with_the_answer_is_not_lost(
+    server: Server, client: RecordClient
+) -> None:
+    asked = asyncio.create_task(client.request("a", timeout=5))
+    async with asyncio.timeout(5):
+        while not client._resp_map:
+            server.heard.clear()
+            await server.heard.wait()
+    [answer] = client._resp_map.values()
+    answer.set_result(Msg(client))
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+
+
+async def test_a_cancellation_while_what_to_write_is_handed_over_is_not_lost(client: RecordClient) -> None:
+    queue, full = client._flush_queue, asyncio.Queue[asyncio.Future[None]](1)
+    full.put_nowait(asyncio.get_running_loop().create_future())
+    client._flush_queue = full
+    listening = asyncio.create_task(client.subscribe("a"))
+    await asyncio.sleep(0)
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+    client._flush_queue = queue
 
 
 async def test_a_listener_gets_messages_in_order_and_others_theirs(
