@@ -48,11 +48,17 @@ class Database:
         self.schema = schema
 
     @asynccontextmanager
-    async def tenant(self, tenant: UUID) -> AsyncIterator[Connection]:
-        """A transaction of one tenant: other tenants' rows neither appear nor can be written."""
+    async def tenant(self, tenant: UUID, *, lock: int | None = None) -> AsyncIterator[Connection]:
+        """A transaction of one tenant: other tenants' rows neither appear nor can be written.
+
+        With `lock`, the tenant's lock of this number is held to the end, and each statement sees what its holder
+        before left.
+        """
         if not isinstance(tenant, UUID):
             raise TypeError(f"a tenant is a UUID, not {type(tenant).__name__}")
         opening = f"BEGIN; SET LOCAL ROLE {self.schema}_app; SET LOCAL app.tenant = '{tenant}'"
+        if lock is not None:
+            opening += f"; SELECT pg_advisory_xact_lock(hashtextextended('{tenant}', {lock:d}))"
         async with self._transaction(opening) as connection:
             yield connection
 
@@ -85,8 +91,8 @@ class Database:
         """One round trip to open, one to commit; a block that raises is rolled back, its error translated."""
         connection = await self._acquire()
         try:
-            await connection.execute(opening)
             try:
+                await connection.execute(opening)
                 yield connection
             except BaseException:
                 await _roll_back(connection)

@@ -1,5 +1,6 @@
 """Helmsman's own memory on disk: who publishes and watches, the node's key, the hash key. No database."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, cast
@@ -65,13 +66,13 @@ class NodeFiles:
             _log.warning("state.discarded", reason=str(error))
             return Remembered()
 
-    def remember(self, state: Remembered) -> bool:
-        """Keep `state`, when it differs from what is kept; whether it is kept now."""
+    async def remember(self, state: Remembered) -> bool:
+        """Keep `state` as it is now, when it differs from what is kept; whether it is kept then."""
         content = msgspec.msgpack.encode(state)
         if content == self._last:
             return True
         try:
-            self._files.replace(self.directory / "state.bin", content)
+            await asyncio.to_thread(self._files.replace, self.directory / "state.bin", content)
             self._last = content
         except DiskRefused as refused:
             _log.warning("state.not_kept", reason=refused.message)
@@ -140,5 +141,5 @@ class Memory:
         way into `state`.
         """
         holds, self._before = self._before, self._journal.end()
-        if self._files.remember(state):
+        if await self._files.remember(state):
             await self._journal.snapshot_holds(holds)

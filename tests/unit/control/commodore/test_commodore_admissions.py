@@ -65,15 +65,18 @@ class OneStream:
     async def claim(
         self,
         tenant: UUID,
-        key: KnownKey,
-        decide: Callable[[Claim | None], Claim | Refused],
+        key_id: UUID,
+        decide: Callable[[KnownKey, Claim | None], Claim | Refused],
         now: datetime,
         most_live: int,
-    ) -> Claim | Refused:
-        decided = decide(self.current)
+    ) -> tuple[KnownKey, Claim | Refused] | None:
+        key = await self.key(tenant, key_id)
+        if key is None:
+            return None
+        decided = decide(key, self.current)
         if isinstance(decided, Claim):
             self.current = decided
-        return decided
+        return key, decided
 
     async def renew(
         self, tenant: UUID, wanted: Mapping[UUID, Callable[[Claim | None, bool], Claim | Refused]]

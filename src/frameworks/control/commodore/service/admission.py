@@ -50,12 +50,12 @@ class Store(Protocol):
     async def claim(
         self,
         tenant: UUID,
-        key: KnownKey,
-        decide: Callable[[Claim | None], Claim | Refused],
+        key_id: UUID,
+        decide: Callable[[KnownKey, Claim | None], Claim | Refused],
         now: datetime,
         most_live: int,
-    ) -> Claim | Refused:
-        """Let `decide` choose under the lock, and keep the claim."""
+    ) -> tuple[KnownKey, Claim | Refused] | None:
+        """Let `decide` choose under the lock, and keep the claim; None when the key's stream is deleted."""
 
     async def renew(self, tenant: UUID, wanted: Mapping[UUID, Rule]) -> Mapping[UUID, Claim | Refused]:
         """Let each stream's rule look at its claim, and keep what it changed."""
@@ -127,16 +127,21 @@ class Admissions:
 
     async def admit(self, stream_key: str, ask: Ask) -> Admission:
         """Let a publisher in, or say why not; the same trigger asked again gets the same answer."""
-        known = await self._known(stream_key)
-        if known is None:
+        found = await self._resolved(stream_key)
+        if found is None:
             return _refusal(rules.INVALID_KEY)
-        tenant, key = known
+        tenant, key_id = found
+        standing = await self._to_start(tenant)
+        decided = await self._decide(tenant, key_id, standing, ask)
+        if decided is None:
+            self._remember_unknown(stream_key)
+            return _refusal(rules.INVALID_KEY)
+        key, claim = decided
         fingerprint = digest(stream_key)[: rules.FINGERPRINT]
-        decided = await self._decide(tenant, key, ask)
-        if isinstance(decided, Refused):
-            await self._record(tenant, key, ask, decided.reason, fingerprint)
-            return _refusal(decided.reason, tenant=tenant, key=key, fingerprint=fingerprint)
-        claim, standing = decided
+        if standing is None or isinstance(claim, Refused):
+            reason = claim.reason if isinstance(claim, Refused) else rules.UNAVAILABLE
+            await self._record(tenant, key, ask, reason, fingerprint)
+            return _refusal(reason, tenant=tenant, key=key, fingerprint=fingerprint)
         log.info("publisher.admitted", tenant_id=str(tenant), stream_id=str(key.stream_id), epoch=claim.epoch)
         return Admission(
             admitted=True,
@@ -200,6 +205,16 @@ class Admissions:
         self._unknown.pop(key_hash, None)
 
     async def _known(self, stream_key: str) -> tuple[UUID, KnownKey] | None:
+        found = await self._resolved(stream_key)
+        if found is None:
+            return None
+        key = await self._store.key(*found)
+        if key is None:
+            self._remember_unknown(stream_key)
+            return None
+        return found[0], key
+
+    async def _resolved(self, stream_key: str) -> tuple[UUID, UUID] | None:
         """Keys nobody has are remembered for two seconds, so that guessing does not reach the database."""
         if not STREAM_KEY.fullmatch(stream_key):
             return None
@@ -207,32 +222,38 @@ class Admissions:
         if now - self._unknown.get(key_hash, -_UNKNOWN_FOR) < _UNKNOWN_FOR:
             return None
         found = await self._store.resolve_key(key_hash)
-        key = await self._store.key(*found) if found else None
-        if found is None or key is None:
-            self._unknown[key_hash] = now
-            while len(self._unknown) > _UNKNOWN_KEPT:
-                self._unknown.popitem(last=False)
-            return None
-        return found[0], key
+        if found is None:
+            self._remember_unknown(stream_key)
+        return found
 
-    async def _decide(self, tenant: UUID, key: KnownKey, ask: Ask) -> tuple[Claim, Standing] | Refused:
+    def _remember_unknown(self, stream_key: str) -> None:
+        self._unknown[digest(stream_key)] = self._clock.monotonic()
+        while len(self._unknown) > _UNKNOWN_KEPT:
+            self._unknown.popitem(last=False)
+
+    async def _to_start(self, tenant: UUID) -> Standing | None:
         try:
-            standing = await self._standings.to_start(tenant)
+            return await self._standings.to_start(tenant)
         except Unavailable:
-            return Refused(rules.UNAVAILABLE)
-        objection = rules.objection(key, standing, ask.cluster_id)
-        if objection is not None:
-            return Refused(objection)
-        asks, now = _publisher(ask, key), self._clock.now()
-        sees_media = key.internal_name in ask.live
-        claim = await self._store.claim(
-            tenant,
-            key,
-            lambda current: claims.admit(current, asks, now, sees_media=sees_media),
-            now,
-            standing.max_live_streams,
-        )
-        return claim if isinstance(claim, Refused) else (claim, standing)
+            return None
+
+    async def _decide(
+        self, tenant: UUID, key_id: UUID, standing: Standing | None, ask: Ask
+    ) -> tuple[KnownKey, Claim | Refused] | None:
+        """The key and its claim, or why there is none; None when the key's stream is deleted."""
+        if standing is None:
+            key = await self._store.key(tenant, key_id)
+            return (key, Refused(rules.UNAVAILABLE)) if key else None
+        now = self._clock.now()
+
+        def decide(key: KnownKey, current: Claim | None) -> Claim | Refused:
+            objection = rules.objection(key, standing, ask.cluster_id)
+            if objection is not None:
+                return Refused(objection)
+            sees_media = key.internal_name in ask.live
+            return claims.admit(current, _publisher(ask, key), now, sees_media=sees_media)
+
+        return await self._store.claim(tenant, key_id, decide, now, standing.max_live_streams)
 
     async def _renew(self, tenant: UUID, node: Node, some: Mapping[UUID, Renewal]) -> dict[UUID, Renewed]:
         stop = await self._reason_to_stop(tenant, node)

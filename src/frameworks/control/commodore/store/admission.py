@@ -12,7 +12,13 @@ from frameworks.kit.sql import Connection, Database, Row
 _CLAIM = """epoch, node_id, cluster_id, boot_id, connection_id, key_id, trigger_id, recent, held, admitted_at,
     last_media_at"""
 _REFUSED = "id, stream_id, reason, message, protocol, node_id, key_fingerprint, refused_at"
-Decide = Callable[[Claim | None], Claim | Refused]
+_KEY = "k.id AS of_key, k.stream_id, k.active, s.internal_name, s.playback_id, s.recording_enabled"
+_OF_KEY = """FROM commodore.stream_keys k
+    JOIN commodore.streams s ON s.tenant_id = k.tenant_id AND s.id = k.stream_id
+    WHERE k.tenant_id = $1 AND k.id = $2 AND s.deleted_at IS NULL"""
+_CLAIMING = 2
+"""The number of the lock that makes a tenant's claims one after another."""
+Decide = Callable[[KnownKey, Claim | None], Claim | Refused]
 
 
 class AdmissionStore:
@@ -37,31 +43,28 @@ class AdmissionStore:
     async def key(self, tenant: UUID, key_id: UUID) -> KnownKey | None:
         """What a key of this tenant belongs to; None once its stream is deleted."""
         async with self._db.tenant(tenant) as c:
-            row = await c.fetchrow(
-                """SELECT k.id AS key_id, k.stream_id, k.active, s.internal_name, s.playback_id,
-                     s.recording_enabled
-                   FROM commodore.stream_keys k
-                   JOIN commodore.streams s ON s.tenant_id = k.tenant_id AND s.id = k.stream_id
-                   WHERE k.tenant_id = $1 AND k.id = $2 AND s.deleted_at IS NULL""",
-                tenant,
-                key_id,
-            )
-        return KnownKey(**row) if row else None
+            row = await c.fetchrow(f"SELECT {_KEY} {_OF_KEY}", tenant, key_id)
+        return _key(row) if row else None
 
     async def claim(
-        self, tenant: UUID, key: KnownKey, decide: Decide, now: datetime, most_live: int
-    ) -> Claim | Refused:
-        """Let `decide` choose under the tenant's lock, and keep a new claim unless too many streams are live."""
-        async with self._db.tenant(tenant) as c:
-            await c.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", str(tenant))
-            current, others = await _current_and_others(c, tenant, key.stream_id, now)
-            decided = decide(current)
+        self, tenant: UUID, key_id: UUID, decide: Decide, now: datetime, most_live: int
+    ) -> tuple[KnownKey, Claim | Refused] | None:
+        """Let `decide` choose under the tenant's lock, and keep a new claim unless too many streams are live.
+
+        None when the key's stream is deleted.
+        """
+        async with self._db.tenant(tenant, lock=_CLAIMING) as c:
+            found = await _key_and_claims(c, tenant, key_id, now)
+            if found is None:
+                return None
+            key, current, others = found
+            decided = decide(key, current)
             if isinstance(decided, Refused) or decided is current:
-                return decided
+                return key, decided
             if not is_live(current, now) and others >= most_live:
-                return Refused(STREAM_LIMIT)
+                return key, Refused(STREAM_LIMIT)
             await _keep(c, tenant, key.stream_id, decided, used=now)
-        return decided
+        return key, decided
 
     async def renew(
         self, tenant: UUID, wanted: Mapping[UUID, Callable[[Claim | None, bool], Claim | Refused]]
@@ -157,22 +160,25 @@ async def _current(c: Connection, tenant: UUID, stream_id: UUID) -> Claim | None
     return _claim(row) if row else None
 
 
-async def _current_and_others(
-    c: Connection, tenant: UUID, stream_id: UUID, now: datetime
-) -> tuple[Claim | None, int]:
-    """The claim on a stream, locked, and how many other streams of the tenant are live."""
+async def _key_and_claims(
+    c: Connection, tenant: UUID, key_id: UUID, now: datetime
+) -> tuple[KnownKey, Claim | None, int] | None:
+    """A key, the claim on its stream, locked, and how many other streams of the tenant are live."""
     row = await c.fetchrow(
-        f"""WITH claim AS MATERIALIZED (
-              SELECT {_CLAIM} FROM commodore.claims WHERE tenant_id = $1 AND stream_id = $2 FOR UPDATE)
-            SELECT claim.*, (SELECT count(*) FROM commodore.claims
-                WHERE tenant_id = $1 AND held AND last_media_at > $3 AND stream_id <> $2) AS others
-            FROM (SELECT) always LEFT JOIN claim ON true""",
+        f"""WITH key AS MATERIALIZED (SELECT {_KEY} {_OF_KEY}),
+              claim AS MATERIALIZED (
+                SELECT {_CLAIM} FROM commodore.claims
+                WHERE tenant_id = $1 AND stream_id = (SELECT stream_id FROM key) FOR UPDATE)
+            SELECT key.*, claim.*, (SELECT count(*) FROM commodore.claims
+                WHERE tenant_id = $1 AND held AND last_media_at > $3 AND stream_id <> key.stream_id) AS others
+            FROM key LEFT JOIN claim ON true""",
         tenant,
-        stream_id,
+        key_id,
         now - SILENCE,
     )
-    assert row is not None
-    return (None if row["epoch"] is None else _claim(row)), row["others"]
+    if row is None:
+        return None
+    return _key(row), (None if row["epoch"] is None else _claim(row)), row["others"]
 
 
 async def _keep(
@@ -204,6 +210,17 @@ async def _keep(
         claim.admitted_at,
         claim.last_media_at,
         used,
+    )
+
+
+def _key(row: Row) -> KnownKey:
+    return KnownKey(
+        key_id=row["of_key"],
+        stream_id=row["stream_id"],
+        internal_name=row["internal_name"],
+        playback_id=row["playback_id"],
+        active=row["active"],
+        recording_enabled=row["recording_enabled"],
     )
 
 

@@ -243,8 +243,9 @@ class Measuring:
             return
         now, wall = self._clock.monotonic(), micros(self._clock.now())
         asked = [(p, now - p.media_seen < GAP_SECONDS, _wants_attribution(p, wall)) for p in publishers]
+        of_stream = {p.admitted.stream_id: p for p in publishers}
         for kept in await self._claims.renew(self.picture.boot, asked):
-            publisher = next(p for p in publishers if p.admitted.stream_id == kept.stream_id)
+            publisher = of_stream[kept.stream_id]
             if kept.held:
                 _take_attribution(publisher, kept)
             else:
