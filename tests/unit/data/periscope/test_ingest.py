@@ -30,6 +30,10 @@ class Engines:
     stored: list[bytes] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
 
+    def door(self, kind: str) -> str:
+        """What is said of streams shares one."""
+        return "streams" if kind.startswith("stream-") else kind
+
     async def insert(self, kind: str, frames: Sequence[bytes]) -> None:
         """All or nothing."""
         found = [framed for part in frames for framed in split(part)]
@@ -61,10 +65,10 @@ class Engines:
         self.letters += letters
 
 
-def record(*frames: bytes, bad: tuple[bytes, ...] = ()) -> Arrived:
+def record(*frames: bytes, bad: tuple[bytes, ...] = (), kind: str = "stream-metrics") -> Arrived:
     """A decoded record."""
     part = Part(memoryview(b"".join(frames)), np.zeros(len(frames), np.int64))
-    decoded = Decoded(parts={"stream-metrics": part} if frames else {}, bad=[(0, framed) for framed in bad])
+    decoded = Decoded(parts={kind: part} if frames else {}, bad=[(0, framed) for framed in bad])
     return Arrived(decoded, [Source({"tenant_id": "a"}, "t/0/1")])
 
 
@@ -85,6 +89,24 @@ async def test_bad_frames_are_found_by_halves_and_nothing_else_is_lost(poison: s
     assert sorted(engines.stored) == sorted(set(FRAMES) - engines.poison)
     assert {letter.frame for letter in engines.letters} == engines.poison
     assert (taken.stored, taken.buried) == (16 - len(poison), len(poison))
+
+
+async def test_types_that_share_a_door_are_inserted_together_and_halved_together() -> None:
+    engines = Engines(poison=frozenset({FRAMES[1], FRAMES[6]}))
+    of_streams = [record(*FRAMES[:4]), record(*FRAMES[4:8], kind="stream-buffer")]
+    batch = [*of_streams, record(*FRAMES[8:], kind="player-boot")]
+    taken = await Ingest(engines, engines, engines, engines).take(batch)
+    assert {"insert 8 stream-buffer", "insert 8 player-boot"} <= set(engines.done)
+    assert sorted(engines.stored) == sorted(set(FRAMES) - engines.poison)
+    assert {letter.frame for letter in engines.letters} == engines.poison
+    assert (taken.stored, taken.buried, taken.unclaimed) == (14, 2, 0)
+
+
+async def test_what_no_table_claims_is_counted_by_its_envelopes() -> None:
+    engines = Engines(poison=frozenset({FRAMES[1]}))
+    batch = [record(*FRAMES[:4], kind="gossip"), record(*FRAMES[4:], kind="track-list")]
+    taken = await Ingest(engines, engines, engines, engines).take(batch)
+    assert (taken.stored, taken.buried, taken.unclaimed) == (15, 1, 3)
 
 
 async def test_an_engine_that_refuses_everything_is_waited_for() -> None:

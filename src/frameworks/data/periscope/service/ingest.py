@@ -30,15 +30,21 @@ from frameworks.data.periscope.service.closing import SilentClaim, SilentSession
 
 T = TypeVar("T")
 
+Kinds = tuple[str, ...]
+"""Types that share a door."""
+
 DOORS_AT_ONCE = 2
-"""Types inserted at a time."""
+"""Doors inserted into at a time."""
 
 
 class Facts(Protocol):
     """The analytics engine."""
 
+    def door(self, kind: str) -> str:
+        """Where events of a type go in; types with the same door are inserted together, as any one of them."""
+
     async def insert(self, kind: str, frames: Sequence[bytes]) -> None:
-        """Store framed events of one type; raises BadFrames when it can not read them, Unavailable when it is away."""
+        """Store framed events of one door; raises BadFrames when it can not read them, Unavailable when it is away."""
 
     async def probe(self, kind: str) -> None:
         """Raises Unavailable unless the engine would store a good event of this type now."""
@@ -138,20 +144,22 @@ class Ingest:
 
     async def take(self, batch: Sequence[Arrived]) -> Taken:
         """Store a batch; when it returns, the offsets may be committed. Raises Unavailable to be called again."""
-        refused = await self._store({kind for arrived in batch for kind in arrived.decoded.parts}, batch)
+        refused = await self._store(batch)
         letters = [*_unread(batch), *chain.from_iterable(refused.values())]
         await self._mark(batch)
         if letters:
             await self._dead_letters.bury(letters)
-        stored = {kind: _count(kind, batch) - len(found) for kind, found in refused.items()}
-        unclaimed = sum(count for kind, count in stored.items() if kind not in EVENT_TYPES)
+        stored = {kinds: _count(kinds, batch) - len(found) for kinds, found in refused.items()}
+        unclaimed = sum(count for kinds, count in stored.items() if EVENT_TYPES.keys().isdisjoint(kinds))
         return Taken(stored=sum(stored.values()), buried=len(letters), unclaimed=unclaimed)
 
-    async def _store(
-        self, kinds: Collection[str], batch: Sequence[Arrived]
-    ) -> Mapping[str, Sequence[Letter]]:
-        """Every type through its own door; by type, what was refused."""
-        return dict(zip(kinds, await _at_once(self._insert(kind, batch) for kind in kinds), strict=True))
+    async def _store(self, batch: Sequence[Arrived]) -> Mapping[Kinds, Sequence[Letter]]:
+        """Every type through its door; by the types of a door, what was refused."""
+        doors: dict[str, list[str]] = {}
+        for kind in sorted({kind for arrived in batch for kind in arrived.decoded.parts}):
+            doors.setdefault(self._facts.door(kind), []).append(kind)
+        groups = [tuple(kinds) for kinds in doors.values()]
+        return dict(zip(groups, await _at_once(self._insert(kinds, batch) for kinds in groups), strict=True))
 
     async def _mark(self, batch: Sequence[Arrived]) -> None:
         """Three steps that read nothing of each other's and can be repeated: none waits for another."""
@@ -163,15 +171,16 @@ class Ingest:
         sessions = [change for arrived in batch for change in arrived.decoded.sessions]
         await _at_once([*steps, self._state.reduce(streams, sessions)])
 
-    async def _insert(self, kind: str, batch: Sequence[Arrived]) -> Sequence[Letter]:
+    async def _insert(self, kinds: Kinds, batch: Sequence[Arrived]) -> Sequence[Letter]:
         """Insert all but the frames the engine can not read, which are returned."""
         async with self._doors:
+            frames = b"".join(part.frames for _, part in _parts(kinds, batch))
             try:
-                await self._facts.insert(kind, [b"".join(part.frames for _, part in _parts(kind, batch))])
+                await self._facts.insert(kinds[0], [frames])
             except BadFrames:
                 # A broken schema refuses every frame; only an engine that takes good ones may call a frame bad.
-                await self._facts.probe(kind)
-                return await self._bisect(kind, _letters(kind, batch))
+                await self._facts.probe(kinds[0])
+                return await self._bisect(kinds[0], _letters(kinds, batch))
         return ()
 
     async def _bisect(self, kind: str, letters: Sequence[Letter]) -> Sequence[Letter]:
@@ -199,23 +208,24 @@ async def _at_once(steps: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         await gather(*tasks, return_exceptions=True)
 
 
-def _parts(kind: str, batch: Sequence[Arrived]) -> list[tuple[Arrived, Part]]:
-    """The events of one type."""
-    return [(arrived, part) for arrived in batch if (part := arrived.decoded.parts.get(kind)) is not None]
+def _parts(kinds: Kinds, batch: Sequence[Arrived]) -> list[tuple[Arrived, Part]]:
+    """The events of these types."""
+    every = ((arrived, arrived.decoded.parts.get(kind)) for arrived in batch for kind in kinds)
+    return [(arrived, part) for arrived, part in every if part is not None]
 
 
-def _count(kind: str, batch: Sequence[Arrived]) -> int:
-    return sum(len(part.records) for _, part in _parts(kind, batch))
+def _count(kinds: Kinds, batch: Sequence[Arrived]) -> int:
+    return sum(len(part.records) for _, part in _parts(kinds, batch))
 
 
 def _unread(batch: Sequence[Arrived]) -> list[Letter]:
     return [arrived.letter(*bad, "no event") for arrived in batch for bad in arrived.decoded.bad]
 
 
-def _letters(kind: str, batch: Sequence[Arrived]) -> list[Letter]:
-    """Events of one type as letters, in case they are refused."""
+def _letters(kinds: Kinds, batch: Sequence[Arrived]) -> list[Letter]:
+    """Events of one door as letters, in case they are refused."""
     return [
         arrived.letter(record, framed, "refused by the analytics engine")
-        for arrived, part in _parts(kind, batch)
+        for arrived, part in _parts(kinds, batch)
         for framed, record in zip(split(bytes(part.frames)), part.records, strict=True)
     ]

@@ -9,8 +9,11 @@ from frameworks.kit.errors import Unavailable
 
 COMMON = "periscope.arrivals"
 """Takes an event of any type; what no table claims leaves its envelope."""
-DOORS = {kind.name: f"periscope.arrivals_{kind.field}" for kind in EVENT_TYPES.values()}
-"""Event type → where it goes in: only its own columns, only its own view."""
+_SHARED = dict.fromkeys(("stream-ingest", "stream-lifecycle", "stream-buffer", "track-list"), "stream_events")
+DOORS = {
+    kind.name: f"periscope.arrivals_{_SHARED.get(kind.name, kind.field)}" for kind in EVENT_TYPES.values()
+}
+"""Event type → where it goes in: only the columns and the view of the types that share its table."""
 SETTINGS = {"optimize_on_insert": "0"}
 """Rows that repeat are merged in the background and hidden from readers, so they need not be looked for here."""
 
@@ -28,8 +31,12 @@ class ClickHouseFacts:
         self._analytics = analytics
         self._schema = schema_text
 
+    def door(self, kind: str) -> str:
+        """Where events of a type go in."""
+        return DOORS.get(kind, COMMON)
+
     async def insert(self, kind: str, frames: Sequence[bytes]) -> None:
-        """Store framed events of one type; raises BadFrames when it can not read them, Unavailable when it is away."""
+        """Store framed events of one door; raises BadFrames when it can not read them, Unavailable when it is away."""
         await self._insert(kind, b"".join(frames))
 
     async def probe(self, kind: str) -> None:
@@ -42,7 +49,7 @@ class ClickHouseFacts:
     async def _insert(self, kind: str, payload: bytes) -> None:
         try:
             await self._analytics.insert_protobuf(
-                DOORS.get(kind, COMMON),
+                self.door(kind),
                 message="Event",
                 schema_text=self._schema,
                 payload=payload,

@@ -55,8 +55,9 @@ _INTO = {
     "service_event": "service_events",
 }
 """An event's field → the table its type is kept in."""
-_DOORS = tuple(
-    name for field, table in _INTO.items() for name in (f"arrivals_{field}", f"{field}_to_{table}")
+_DOORS = (
+    *("arrivals_stream_events", "arrivals_to_stream_events"),
+    *(name for field, table in _INTO.items() for name in (f"arrivals_{field}", f"{field}_to_{table}")),
 )
 PASSAGES = ("arrivals", "events", *(f"events_to_{name}" for name in FACTS), "arrivals_to_events", *_DOORS)
 
