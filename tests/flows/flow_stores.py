@@ -109,7 +109,10 @@ def recorded(platform: Platform, service: str) -> list[Event]:
     """The events in the write-ahead log of `helmsman` or `foghorn` that are still on disk, sent or not."""
     found: list[Event] = []
     for path in sorted((platform.data / service).glob("**/wal/*.wal")):
-        content, at = path.read_bytes(), 0
+        try:
+            content, at = path.read_bytes(), 0
+        except FileNotFoundError:  # sent meanwhile
+            continue
         while at + _HEADER.size <= len(content):
             length, _ = _HEADER.unpack_from(content, at)
             at += _HEADER.size
