@@ -13,7 +13,8 @@ from fixtures_decklog import NODE, OWNER, STREAM, TENANT, Kept, Yard, decklog, s
 from fixtures_periscope import Periscope
 from fixtures_refusals import REFUSED, counted, good
 
-from frameworks.contracts.pb.decklog_v1_pb2 import Envelope, PublishAck, PublishRequest
+from frameworks.contracts.framing import join
+from frameworks.contracts.pb.decklog_v1_pb2 import Envelope, Group, PublishAck, PublishRequest
 from frameworks.contracts.pb.decklog_v1_pb2_grpc import DecklogServiceStub
 from frameworks.contracts.pb.events_v1_pb2 import StreamMetrics
 from frameworks.contracts.permissions import RPC
@@ -140,3 +141,21 @@ async def test_a_request_of_too_many_events_is_refused_whole_and_the_node_goes_o
         attributions=[place.yard.attribution()], events=[Envelope(event=raw, attribution=1)]
     )
     assert (await place.publish(request)).accepted == 1
+
+
+async def test_a_group_that_can_not_be_taken_apart_is_one_refusal_among_others(
+    place: Place, event_log: EventLog
+) -> None:
+    yard, broken = place.yard, join([b"cut short"])[:-1]
+    around = [join([good(yard, number).SerializeToString()]) for number in (301, 302)]
+    ack = await place.publish(
+        PublishRequest(
+            sequence=9,
+            attributions=[yard.attribution()],
+            groups=[Group(events=events, attribution=1) for events in (around[0], broken, around[1])],
+        )
+    )
+    assert ack.accepted == 2
+    assert [(refused.index, refused.code) for refused in ack.refused] == [(1, "event.unreadable")]
+    kept = [record.value async for record in event_log.replay(UNREADABLE_EVENTS)]
+    assert kept.count(broken) == 1

@@ -185,7 +185,7 @@ def _too_large() -> BatchTooLarge:
 
 
 def _parted(batch: bytes) -> Sequence[bytes]:
-    """The events of a group; all of it as one, which is none, when it can not be taken apart."""
+    """The events of a group; all of it as one, which is refused, when it can not be taken apart."""
     try:
         return parts(batch)
     except DecodeError:
