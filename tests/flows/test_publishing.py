@@ -65,7 +65,7 @@ async def live_under(platform: Platform, stream: Stream, claim: int) -> int:
 
     async def reached() -> bool:
         found.update(await state(platform, stream.stream_id))
-        return found.get("claim_epoch", 0) >= claim and found["state"] == "live"
+        return (found.get("claim_epoch", 0) >= claim, found.get("state")) == (True, "live")
 
     try:
         await eventually(reached, within=60.0, what=f"live under claim {claim}")
