@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+from google.protobuf.message import DecodeError
 
 from frameworks.contracts.framing import join, parts
 from frameworks.contracts.metrics import delivery as metrics
@@ -56,6 +57,10 @@ _decode_stored = msgspec.msgpack.Decoder(_Stored).decode
 _TAGGED = _encode(_Group(0, "", b"", b""))[:2]
 
 
+class BrokenRecord(ValueError):
+    """A record of the log that no build of ours wrote whole, or that a later one did."""
+
+
 class Misunderstood(Unavailable):
     """Decklog answered less than it was asked, as one does that does not know groups yet: nothing is forgotten."""
 
@@ -97,6 +102,8 @@ class EventDelivery:
         self._node = node
         self._log = logs.get(service)
         self._service = service
+        self._set_aside = Position(0, 0)
+        """Broken records up to here are in quarantine already."""
         self._recorded = metrics.RECORDED.labels(service)
 
     async def record(self, event: events.Event, attribution: str = "") -> None:
@@ -117,8 +124,14 @@ class EventDelivery:
         self._recorded.inc(len(several))
 
     def notes(self) -> Iterator[bytes]:
-        """The notes that came after the last snapshot, oldest first."""
-        return (note for payload in self._wal.since_checkpoint() if (note := _decode(payload).note))
+        """The notes that came after the last snapshot, oldest first; a broken record has none."""
+        for payload in self._wal.since_checkpoint():
+            try:
+                note = _decode(payload).note
+            except BrokenRecord:
+                continue
+            if note:
+                yield note
 
     def end(self) -> Position:
         """How far the log is durable."""
@@ -182,6 +195,15 @@ class EventDelivery:
         event, word = sent.event(refused.index)
         self._wal.quarantine(_encode(_Group(1, word, b"", join([event]))))
 
+    def _set_aside_broken(self, records: Sequence[tuple[Position, bytes]]) -> None:
+        """What can not be read can not be sent, and must not hold up what comes after it."""
+        for position, payload in records:
+            if position > self._set_aside:
+                metrics.REFUSED.labels(self._service).inc()
+                self._log.error("delivery.broken_record", segment=position.segment, offset=position.offset)
+                self._wal.quarantine(payload)
+                self._set_aside = position
+
     async def _batches(
         self, in_flight: deque[_Sent], room: asyncio.Semaphore
     ) -> AsyncIterator[pb.PublishRequest]:
@@ -196,7 +218,15 @@ class EventDelivery:
                 self._wal.arrived.clear()
                 await self._wal.arrived.wait()
             records = self._wal.pending(max_records=BATCH, max_bytes=BATCH_BYTES, after=last)
-            last, groups = _up_to(BATCH, records)
+            last, groups, broken = _up_to(BATCH, records)
+            self._set_aside_broken(broken)
+            if not groups:
+                room.release()
+                if in_flight:
+                    in_flight[-1].position = last
+                else:
+                    await self._wal.acknowledge(last)
+                continue
             sequence += 1
             request = _request(sequence, groups)
             in_flight.append(_Sent(last, request, sum(group.count for group in groups)))
@@ -217,23 +247,44 @@ def _groups(events: Sequence[bytes], attribution: str) -> list[_Group]:
 
 
 def _decode(payload: bytes) -> _Group:
-    if payload.startswith(_TAGGED):
-        return _decode_group(payload)
-    stored = _decode_stored(payload)
+    try:
+        if payload.startswith(_TAGGED):
+            return _decode_group(payload)
+        stored = _decode_stored(payload)
+    except msgspec.MsgspecError as error:
+        raise BrokenRecord(str(error)) from error
     return _Group(1, stored.attribution, stored.note, join([stored.event]))
 
 
-def _up_to(most: int, records: Sequence[tuple[Position, bytes]]) -> tuple[Position, list[_Group]]:
-    """The first groups that hold at most so many events in all, one at least, and where the last ends."""
-    last, groups = records[0][0], list[_Group]()
+def _sendable(payload: bytes) -> _Group:
+    """The group of a record, its events as many as it says: Decklog's answer is counted by them."""
+    group = _decode(payload)
+    try:
+        found = len(parts(group.events))
+    except DecodeError as error:
+        raise BrokenRecord("The record's events can not be taken apart.") from error
+    if found != group.count:
+        raise BrokenRecord(f"The record says {group.count} events and holds {found}.")
+    return group
+
+
+def _up_to(
+    most: int, records: Sequence[tuple[Position, bytes]]
+) -> tuple[Position, list[_Group], list[tuple[Position, bytes]]]:
+    """The first groups that hold at most so many events in all, one at least; where the last ends; broken records."""
+    last, groups, broken = records[0][0], list[_Group](), list[tuple[Position, bytes]]()
     for position, payload in records:
-        group = _decode(payload)
-        most -= group.count
-        if most < 0 and groups:
-            break
-        groups.append(group)
+        try:
+            group = _sendable(payload)
+        except BrokenRecord:
+            broken.append((position, payload))
+        else:
+            most -= group.count
+            if most < 0 and groups:
+                break
+            groups.append(group)
         last = position
-    return last, groups
+    return last, groups, broken
 
 
 def _request(sequence: int, groups: Sequence[_Group]) -> pb.PublishRequest:

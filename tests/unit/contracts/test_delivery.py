@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from frameworks.contracts.delivery import BATCH, WINDOW, EventDelivery
-from frameworks.contracts.framing import parts
+from frameworks.contracts.framing import join, parts
 from frameworks.contracts.pb.decklog_v1_pb2 import PublishAck, PublishRequest, Refused
 from frameworks.contracts.pb.events_v1_pb2 import ClientSample, Event, StreamMetrics, UserConnection
 from frameworks.kit.clock import FakeClock, micros
@@ -218,6 +218,53 @@ async def test_what_decklog_never_takes_is_set_aside_and_the_rest_goes_on(tmp_pa
         await sending
     assert first.SerializeToString() in (tmp_path / "refused.bin").read_bytes()
     assert second.SerializeToString() not in (tmp_path / "refused.bin").read_bytes()
+
+
+def group(count: int, events: bytes) -> bytes:
+    """A record as the log holds it."""
+    return msgspec.msgpack.encode([2, count, ATTRIBUTION, b"", events])
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"\xc1",
+        msgspec.msgpack.encode({"a": "later build's"}),
+        group(1, b"\x0a\x7fcut off"),
+        group(3, join([b"one", b"two"])),
+    ],
+)
+async def test_a_record_that_can_not_be_read_is_set_aside_once_and_holds_nothing_up(
+    tmp_path: Path, broken: bytes, last: bool
+) -> None:
+    clock, decklog, wal = FakeClock(), Decklog(away=True), WriteAheadLog(tmp_path)
+    delivery = delivery_to(decklog, wal, clock)
+    events = [event(1, number, "stream-metrics") for number in range(1, 3)]
+    await delivery.record(events[0], ATTRIBUTION)
+    await wal.append([broken])
+    if not last:
+        await delivery.record_all(events[1:], ATTRIBUTION, note=b"a note")
+    decklog.away = False
+    async with sending(delivery):
+        await drained(delivery, clock)
+        await wal.append([broken])
+        await drained(delivery, clock)
+    assert decklog.taken == events[: 1 if last else 2]
+    assert (tmp_path / "refused.bin").read_bytes().count(broken) == 2
+    assert list(delivery.notes()) == ([] if last else [b"a note"])
+
+
+async def test_an_undelivered_broken_record_is_not_set_aside_again_by_each_attempt(tmp_path: Path) -> None:
+    clock, decklog, wal = FakeClock(), Decklog(old=True), WriteAheadLog(tmp_path)
+    delivery = delivery_to(decklog, wal, clock)
+    await wal.append([b"\xc1"])
+    await delivery.record(event(1, 1, "stream-metrics"), ATTRIBUTION)
+    async with sending(delivery):
+        while decklog.calls < 3:
+            await clock.advance(1)
+            await asyncio.sleep(0)
+    assert (tmp_path / "refused.bin").read_bytes().count(b"\xc1") == 1
 
 
 async def test_a_decklog_that_sees_no_groups_yet_makes_nobody_forget_them(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ RECORDED = counter("frameworks_delivery_recorded_total", "Events made durable at
 ACKNOWLEDGED = counter("frameworks_delivery_acknowledged_total", "Events Decklog made durable.", ("service",))
 REFUSED = counter(
     "frameworks_delivery_refused_total",
-    "Events Decklog will never take, kept in quarantine: look at refused.bin.",
+    "Events Decklog will never take, and records nobody can read, kept in quarantine: look at refused.bin.",
     ("service",),
 )
 RETRIES = counter(
