@@ -4,7 +4,7 @@ import shutil
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -17,6 +17,8 @@ ARGUMENTS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE = 45_000
+"""Milliseconds a page may take until it shows what a test expects: two suites at a time share slow machines."""
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +27,7 @@ async def browser() -> AsyncIterator[Browser]:
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         pytest.fail("No Chromium found; `make deps` installs Debian's.")
+    expect.set_options(timeout=PATIENCE)
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield started
@@ -35,7 +38,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     """A profile of the test's own."""
     made = await browser.new_context(viewport={"width": 1280, "height": 900})
-    made.set_default_timeout(20_000)
+    made.set_default_timeout(PATIENCE)
     yield made
     await made.close()
 

@@ -74,19 +74,19 @@ async def test_a_newcomer_goes_live_is_watched_and_counted(
     key = await create_stream(page, "Launch day")
     await page.get_by_role("link", name="Live", exact=True).click()
     await encoders(f"{platform.rtmp_url}/{key}")
-    await expect(page.get_by_text("Live", exact=True).nth(1)).to_be_visible(timeout=30_000)
+    await expect(page.get_by_text("Live", exact=True).nth(1)).to_be_visible()
     await page.get_by_role("button", name="Share").click()
     watch_url = await page.locator("text=/\\/watch\\/[a-z0-9]{16}/").first.inner_text()
     await page.keyboard.press("Escape")
 
     watching = page.locator("dt", has_text="Watching now").locator("xpath=following-sibling::dd[1]")
     await advancing(page)
-    await expect(watching).to_have_text("1", timeout=20_000)
+    await expect(watching).to_have_text("1")
 
     viewer = await context.new_page()
     await viewer.goto(watch_url.strip())
     await advancing(viewer)
-    await expect(watching).to_have_text("2", timeout=20_000)
+    await expect(watching).to_have_text("2")
 
     chart = page.locator("canvas").first
     before = await chart.screenshot()
@@ -97,7 +97,7 @@ async def test_a_newcomer_goes_live_is_watched_and_counted(
     await eventually(moved, within=20, every=1.0, what="the chart moves")
     await viewer.close()
     await page.get_by_role("link", name="Dashboard", exact=True).click()
-    await expect(watching).to_have_text("0", timeout=30_000)
+    await expect(watching).to_have_text("0")
 
 
 async def test_a_stream_that_goes_live_later_starts_by_itself(

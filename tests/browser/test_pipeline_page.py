@@ -53,24 +53,24 @@ async def test_numbers_move_as_events_flow(
 ) -> None:
     await opened(platform, operator, page)
     stored = page.locator("[data-figure=stored]")
-    await expect(stored).to_have_text(re.compile(r"^(0\.[1-9]|[1-9]).*/s$"), timeout=30_000)
+    await expect(stored).to_have_text(re.compile(r"^(0\.[1-9]|[1-9]).*/s$"))
     await expect(page.locator("[data-arrow=a3]")).to_have_text(re.compile(r"^(0\.[1-9]|[1-9]).*/s$"))
     encoding = part(page, "encoder")
-    await expect(encoding).to_contain_text(re.compile(r"\b[1-9]\d* live"), timeout=30_000)
+    await expect(encoding).to_contain_text(re.compile(r"\b[1-9]\d* live"))
     tenant = await platform.tenant()
     stream = await tenant.stream()
     await encoders(f"{platform.rtmp_url}/{stream.key}")
     # The demo's and ours; those of other tests may still be on their way out.
-    await expect(encoding).to_contain_text(re.compile(r"\b([2-9]|[1-9]\d+) live"), timeout=30_000)
+    await expect(encoding).to_contain_text(re.compile(r"\b([2-9]|[1-9]\d+) live"))
 
 
 async def test_a_stopped_store_turns_its_box_red_and_says_what_to_do(
     platform: Platform, operator: Tenant, page: Page, clickhouse: psutil.Process
 ) -> None:
     await opened(platform, operator, page)
-    await expect(part(page, "clickhouse")).to_contain_text("Well", timeout=30_000)
+    await expect(part(page, "clickhouse")).to_contain_text("Well")
     os.kill(clickhouse.pid, signal.SIGSTOP)
-    await expect(part(page, "clickhouse")).to_contain_text("Broken", timeout=30_000)
+    await expect(part(page, "clickhouse")).to_contain_text("Broken")
     await expect(page.get_by_text("ClickHouse does not answer: ")).to_be_visible()
     await expect(page.get_by_text("frameworks logs clickhouse")).to_be_visible()
     await expect(part(page, "decklog")).to_contain_text("Well")
@@ -98,7 +98,7 @@ async def test_the_page_is_accessible(
     )
     page = await context.new_page()
     await opened(platform, operator, page)
-    await expect(part(page, "ingest")).to_be_visible(timeout=20_000)
+    await expect(part(page, "ingest")).to_be_visible()
     results = await Axe().run(page)
     sideways = await page.evaluate("document.documentElement.scrollWidth > innerWidth + 1")
     await context.close()

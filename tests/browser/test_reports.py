@@ -53,7 +53,7 @@ async def test_a_viewer_who_watched_and_one_who_left_at_once_are_told_apart(
     hasty = await context.new_page()
     await hasty.route("**/*.m3u8*", lambda route: None)
     await hasty.goto(f"{platform.url('front')}/watch/{stream.playback_id}")
-    await hasty.wait_for_selector("text=watching", timeout=20_000)
+    await hasty.wait_for_selector("text=watching")
     await hasty.close(run_before_unload=False)
 
     async def left() -> Any:
