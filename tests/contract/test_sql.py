@@ -25,6 +25,7 @@ from frameworks.kit.sql import (
 )
 
 A, B = uuid7(), uuid7()
+PATIENCE = 60
 Refused = asyncpg.InsufficientPrivilegeError
 
 
@@ -214,6 +215,65 @@ async def test_a_cancelled_block_is_rolled_back_and_its_connection_goes_on(db: D
         assert task.cancelled()
     async with db.tenant(A) as c:
         assert await c.fetchval(f"SELECT count(*) FROM {db.schema}.streams") == 1
+
+
+async def test_a_cancelled_block_is_cancelled_though_its_connection_breaks_meanwhile(db: Database) -> None:
+    async def hang() -> None:
+        async with db.tenant(A) as c:
+            inside.set_result(await c.fetchval("SELECT pg_backend_pid()"))
+            await c.execute("SELECT pg_sleep(600)")
+
+    for _ in range(20):
+        inside = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(hang())
+        pid = await inside
+        os.kill(pid, signal.SIGTERM)
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+
+
+async def test_a_lock_lets_one_transaction_of_a_tenant_in_at_a_time(db: Database) -> None:
+    inside, seen = 0, []
+
+    async def one(tenant: UUID) -> None:
+        nonlocal inside
+        async with db.tenant(tenant, lock=7) as c:
+            inside += tenant == A
+            seen.append(inside)
+            await c.execute("SELECT pg_sleep(0.02)")
+            inside -= tenant == A
+
+    async with db.tenant(B, lock=7), asyncio.timeout(PATIENCE):
+        await asyncio.gather(*(one(A) for _ in range(4)))
+    assert seen == [1, 1, 1, 1]
+
+
+async def test_whoever_stops_waiting_for_a_lock_leaves_it_to_others(db: Database) -> None:
+    async def wait() -> None:
+        async with db.tenant(A, lock=7):
+            pytest.fail("the lock was not free")
+
+    async with asyncio.timeout(PATIENCE):
+        async with db.tenant(A, lock=7):
+            for _ in range(3):
+                waiting = asyncio.create_task(wait())
+                await _until_waiting(db)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+        async with db.tenant(A, lock=7) as c:
+            assert await c.fetchval(f"SELECT title FROM {db.schema}.streams") == "a's"
+
+
+async def _until_waiting(db: Database) -> None:
+    """Somebody waits for an advisory lock."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    found = 0
+    while not found:
+        await asyncio.sleep(0.01)
+        async with db.system() as c:
+            found = await c.fetchval(waiting)
 
 
 async def test_a_unique_violation_names_its_constraint(db: Database) -> None:

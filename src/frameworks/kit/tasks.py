@@ -1,18 +1,34 @@
 """Background work that is bounded, watched and ended: how to start a task that outlives its caller."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self
 
 from frameworks.kit import log
 from frameworks.kit.errors import Limited
 
+AGAIN_SECONDS = 10.0
+"""Longer than anything takes to clean up behind itself."""
+
 
 class Busy(Limited):
     """Too much background work is under way."""
 
     code = "tasks.busy"
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]], *, again: float = AGAIN_SECONDS) -> None:
+    """Cancel tasks and wait until all have ended, however.
+
+    Libraries lose a cancellation now and then (`asyncio.wait_for` before Python 3.12 is one): whatever still runs after
+    `again` seconds is cancelled once more, so that a process that stops does stop.
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=again)
 
 
 class Tasks:
@@ -34,9 +50,7 @@ class Tasks:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._open = False
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     def __len__(self) -> int:
         return len(self._tasks)

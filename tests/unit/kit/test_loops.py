@@ -66,6 +66,23 @@ async def test_a_dependency_that_is_away_is_tried_for_ever_and_ever_more_seldom(
     assert watched.loops.failing() == {"commodore": ["outbox"]}
 
 
+async def test_a_loop_whose_cancellation_turned_into_a_failure_is_not_begun_again() -> None:
+    watched = Watched(Unavailable("away"))
+    begun = 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise Unavailable("The connection broke meanwhile.") from None
+
+    await watched.run(1, work)
+    await asyncio.wait_for(watched.loops.stop(), 60)
+    assert begun == 1
+
+
 async def test_a_violated_invariant_ends_the_process_at_once() -> None:
     watched = Watched(InvariantViolated("the ledger does not balance"))
     await watched.run(60)

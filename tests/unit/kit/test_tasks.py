@@ -7,7 +7,7 @@ import json
 import pytest
 
 from frameworks.kit import log
-from frameworks.kit.tasks import Busy, Tasks
+from frameworks.kit.tasks import Busy, Tasks, end
 
 
 async def test_leaving_the_block_cancels_what_runs() -> None:
@@ -24,6 +24,22 @@ async def test_leaving_the_block_cancels_what_runs() -> None:
         await asyncio.sleep(0)
     assert ended.is_set()
     assert len(tasks) == 0
+
+
+async def test_a_task_that_lost_its_cancellation_is_cancelled_again() -> None:
+    async def deaf(times: int) -> None:
+        for _ in range(times):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                continue
+        await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(deaf(times)) for times in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(end(tasks, again=0.01), 60)
+    assert all(task.cancelled() for task in tasks)
+    await end(tasks)
 
 
 async def test_there_is_no_room_beyond_the_limit() -> None:

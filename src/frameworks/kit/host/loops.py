@@ -9,6 +9,7 @@ from frameworks.kit import log, metrics
 from frameworks.kit.clock import Clock, jitter
 from frameworks.kit.errors import Unavailable
 from frameworks.kit.module import InvariantViolated
+from frameworks.kit.tasks import end
 
 _FAILURES = metrics.counter(
     "frameworks_loop_failures_total",
@@ -65,9 +66,7 @@ class Loops:
     async def stop(self) -> None:
         """Cancel every loop and wait for its end."""
         self._running = False
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     def failing(self) -> dict[str, list[str]]:
         """Modules with loops that fail at the moment."""
@@ -114,6 +113,8 @@ class Loops:
                 if self._exhausted(loop):
                     self._fatal(f"{loop.module}: {loop.name} failed {self._limit} times: {error!r}")
                     return
+            if not self._running:  # what failed while it was being cancelled is not begun again
+                return
             _FAILURES.labels(loop.module, loop.name).inc()
             loop.failing = True
             loop.attempts += 1

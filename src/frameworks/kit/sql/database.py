@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -105,7 +105,9 @@ class Database:
                 raise
             raise fault from error
         finally:
-            await self._pool.release(connection)
+            # How the block ended is settled; a connection that breaks on its way back concerns the pool alone.
+            with suppress(asyncpg.PostgresError, *LOST):
+                await self._pool.release(connection)
 
     async def _acquire(self) -> Any:
         try:
@@ -198,7 +200,13 @@ async def _roll_back(connection: Any) -> None:
     try:
         await connection.execute("ROLLBACK", timeout=ROLLBACK_TIMEOUT)
     except (asyncpg.PostgresError, *LOST):
-        connection.terminate()
+        _terminate(connection)
     except BaseException:
-        connection.terminate()
+        _terminate(connection)
         raise
+
+
+def _terminate(connection: Any) -> None:
+    """Close it; one that broke meanwhile is the pool's already, and why its block ended must not be lost over that."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
