@@ -28,7 +28,9 @@ async def end(tasks: Iterable[asyncio.Task[Any]], *, again: float = AGAIN_SECOND
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=again)
+        ended, left = await asyncio.wait(left, timeout=again)
+        for task in ended - {task for task in ended if task.cancelled()}:
+            task.exception()  # asked for, so that asyncio does not log it: these were to end anyway
 
 
 class Tasks:

@@ -41,6 +41,7 @@ from frameworks.kit.eventlog.kafka_faults import (
 from frameworks.kit.eventlog.kafka_groups import GroupSubscription
 from frameworks.kit.eventlog.kafka_reading import AT_ONCE, Holding, Reader, SoloSubscription
 from frameworks.kit.eventlog.kafka_writing import MAX_RECORD, Writer, soon
+from frameworks.kit.tasks import end
 
 CONNECT_WITHIN = 5.0
 REFUSED_AFTER = 0.5
@@ -118,16 +119,14 @@ class Cluster:
             await asyncio.wait({asking}, timeout=REFUSED_AFTER)
             if self._troubles.keys() & REFUSED:
                 await asyncio.wait({asking}, timeout=REFUSED_AFTER)
-                asking.cancel()
-                await asyncio.wait({asking})
+                await end([asking])
         return not asking.cancelled() and asking.result()
 
     async def close(self) -> None:
         """Leave at once; what was acknowledged is durable."""
         self.connected = False
         if self._pulse is not None:
-            self._pulse.cancel()
-            await asyncio.wait({self._pulse})
+            await end([self._pulse])
         await self.writer.close()
         await self.asking.close()
 

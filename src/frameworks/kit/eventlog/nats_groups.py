@@ -25,6 +25,7 @@ from frameworks.kit.eventlog import Record, Start
 from frameworks.kit.eventlog.arrivals import wait_for_records
 from frameworks.kit.eventlog.nats_layout import OFFSETS, Entry
 from frameworks.kit.eventlog.nats_reading import Away, Reader, first_offset, take_fairly
+from frameworks.kit.tasks import end
 
 if TYPE_CHECKING:
     from frameworks.kit.eventlog.nats import Connection
@@ -84,8 +85,7 @@ class GroupSubscription:
         """Leave: release the partitions and tell the others."""
         self._connection.listeners.discard(self._on_reconnected)
         if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.wait({self._loop})
+            await end([self._loop])
         reachable = self._connection.client.is_connected
         try:
             for partition in list(self._held):

@@ -21,6 +21,7 @@ from frameworks.kit.eventlog import MAX_VALUE, Record, Start
 from frameworks.kit.eventlog.arrivals import wait_for_records
 from frameworks.kit.eventlog.nats_layout import stream_of
 from frameworks.kit.eventlog.nats_wire import MESSAGE_ID, record_headers, status_of
+from frameworks.kit.tasks import end
 
 if TYPE_CHECKING:
     from frameworks.kit.eventlog.nats import Connection
@@ -156,8 +157,7 @@ class Reader:
         """Stop reading and forget the consumer."""
         self._connection.listeners.discard(self._restart)
         if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.wait({self._loop})
+            await end([self._loop])
         await self._delete()
 
     def take(self, limit: int) -> list[Record]:

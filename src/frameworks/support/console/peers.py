@@ -14,6 +14,7 @@ from websockets.typing import Subprotocol
 
 from frameworks.kit import log as logs
 from frameworks.kit import trace
+from frameworks.kit.tasks import end
 
 MAX_BODY = 1 << 20
 HOP_BY_HOP = frozenset(
@@ -150,9 +151,7 @@ async def _join(socket: WebSocket, upstream: ClientConnection) -> None:
     try:
         await asyncio.wait({outward, inward}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        outward.cancel()
-        inward.cancel()
-        await asyncio.gather(outward, inward, return_exceptions=True)
+        await end([outward, inward])
         await upstream.close()
 
 

@@ -9,6 +9,7 @@ from frameworks.contracts.pb import foghorn_v1_pb2 as pb
 from frameworks.kit.errors import Forbidden, Refusal
 from frameworks.kit.identity import Principal
 from frameworks.kit.rpc import Call
+from frameworks.kit.tasks import end
 from frameworks.media.foghorn.domain import NodeFacts, StreamPresence, position
 from frameworks.media.foghorn.service.known import KnownStreams
 from frameworks.media.foghorn.service.nodes import Link, Nodes
@@ -72,8 +73,7 @@ class FoghornApi:
             async for command in link.outgoing():
                 yield command
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            await end([reading])
             self._nodes.disconnected(link)
 
     async def AdmitViewer(self, request: pb.AdmitViewerRequest, call: Call) -> pb.ViewerAdmission:

@@ -9,6 +9,7 @@ from frameworks.kit import trace
 from frameworks.kit.clock import Clock
 from frameworks.kit.errors import Forbidden, NotFound
 from frameworks.kit.log import get
+from frameworks.kit.tasks import end
 from frameworks.media.mist.hub.audience import Audience, Session, session_id
 from frameworks.media.mist.hub.herald import Herald
 from frameworks.media.mist.hub.stream import LiveStream
@@ -243,10 +244,7 @@ class Doorway:
 
     async def close(self) -> None:
         """Let nothing of this go on."""
-        tasks = [*self._checks, *self._entering.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end([*self._checks, *self._entering.values()])
 
 
 def _name_in(verdict: Verdict | None, asked: str) -> str:

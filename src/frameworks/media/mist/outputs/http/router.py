@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 
 from frameworks.kit.clock import random_text
 from frameworks.kit.log import get
+from frameworks.kit.tasks import end
 from frameworks.kit.trace import TRACEPARENT
 from frameworks.media.mist.hub.doorway import Visit
 from frameworks.media.mist.outputs.http.connection import Exchange
@@ -113,7 +114,4 @@ class Router:
 
     async def close(self) -> None:
         """Let no request go on."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks)
