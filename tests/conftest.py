@@ -15,4 +15,5 @@ settings.register_profile("explore", max_examples=1000, deadline=None, print_blo
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 pytest_plugins = sorted(path.stem for path in Path(__file__).parent.glob("fixtures_*.py"))
-pytest.register_assert_rewrite(*pytest_plugins)  # before any of them imports another
+helpers = [path.stem for path in Path(__file__).parent.glob("flows/flow_*.py")]
+pytest.register_assert_rewrite(*pytest_plugins, *helpers)  # before any of them imports another

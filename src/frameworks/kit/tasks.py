@@ -24,12 +24,14 @@ async def end(tasks: Iterable[asyncio.Task[Any]], *, again: float = AGAIN_SECOND
     Libraries lose a cancellation now and then (`asyncio.wait_for` before Python 3.12 is one): whatever still runs after
     `again` seconds is cancelled once more, so that a process that stops does stop.
     """
-    left = {task for task in tasks if not task.done()}
+    all_of_them = set(tasks)
+    left = {task for task in all_of_them if not task.done()}
     while left:
         for task in left:
             task.cancel()
-        ended, left = await asyncio.wait(left, timeout=again)
-        for task in ended - {task for task in ended if task.cancelled()}:
+        _, left = await asyncio.wait(left, timeout=again)
+    for task in all_of_them:
+        if not task.cancelled():
             task.exception()  # asked for, so that asyncio does not log it: these were to end anyway
 
 

@@ -1,6 +1,7 @@
 """Background work is bounded, watched and ended."""
 
 import asyncio
+import gc
 import io
 import json
 
@@ -40,6 +41,24 @@ async def test_a_task_that_lost_its_cancellation_is_cancelled_again() -> None:
     await asyncio.wait_for(end(tasks, again=0.01), 60)
     assert all(task.cancelled() for task in tasks)
     await end(tasks)
+
+
+async def test_nobody_complains_of_a_failure_that_was_to_end_anyway() -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said["message"]))
+
+    async def fails(at_once: bool) -> None:
+        try:
+            await asyncio.sleep(0 if at_once else 3600)
+        finally:
+            raise OSError("the peer is gone")
+
+    tasks = [asyncio.create_task(fails(at_once)) for at_once in (True, False)]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    await end(tasks)
+    del tasks
+    gc.collect()
+    assert complaints == []
 
 
 async def test_there_is_no_room_beyond_the_limit() -> None:

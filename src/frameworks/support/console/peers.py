@@ -1,6 +1,7 @@
 """Passing requests on to Bridge, Foghorn and the mailbox: HTTP bodies in full, WebSocket frames as they come."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,7 +176,9 @@ async def _to_client(upstream: ClientConnection, socket: WebSocket) -> None:
         pass
     except (WebSocketDisconnect, RuntimeError):
         return
-    await socket.close(_sendable(upstream.close_code), upstream.close_reason)
+    # The client may have ended it in the meantime: then there is nobody to tell.
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await socket.close(_sendable(upstream.close_code), upstream.close_reason)
 
 
 def _sendable(code: int | None) -> int:
